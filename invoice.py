@@ -1,0 +1,2207 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+import math
+from collections import defaultdict, namedtuple
+from decimal import Decimal
+
+from sql import Null, Window
+from sql.aggregate import Max, Sum
+from sql.conditionals import Case
+from sql.functions import RowNumber
+from sql.operators import Exists
+
+from trytond import __series__, backend
+from trytond.i18n import gettext
+from trytond.model import Index, ModelView, fields
+from trytond.modules.currency.fields import Monetary
+from trytond.modules.product import price_digits
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval, If
+from trytond.tools import firstline, grouped_slice, sqlite_apply_types
+from trytond.transaction import Transaction, without_check_access
+from trytond.wizard import Button, StateTransition, StateView, Wizard
+
+from .exceptions import (
+    ProgressAccessError, ProgressChangedError, ProgressCompletedError,
+    ProgressContractError, ProgressCreditError, ProgressLineError)
+
+OPEN = ['draft', 'validated']
+
+Billed = namedtuple('Billed', ['quantity', 'amount', 'unit_price', 'line'])
+
+
+def editable(condition):
+    """
+    Return the states that let the client edit a field when the condition is
+    met but let the server accept the value anyway.
+    """
+    if __series__ == '8.0':
+        return {'readonly': ~condition}
+    else:
+        # Since 8.2 the server enforces readonly
+        return {'editable': condition}
+
+
+def to_quantity(value):
+    """
+    Return the quantity as Decimal without the noise of the float.
+
+    10 decimals are more than any unit has and less than what a float loses.
+    """
+    return round(Decimal(str(value or 0)), 10)
+
+
+def same_quantity(a, b):
+    return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-10)
+
+
+def point_to_self(records, name):
+    "Set the Many2One name of the records to themselves with one statement"
+    cls = records[0].__class__
+    transaction = Transaction()
+    cursor = transaction.connection.cursor()
+    table = cls.__table__()
+    for sub_records in grouped_slice(records):
+        ids = [r.id for r in sub_records]
+        cursor.execute(*table.update(
+                [getattr(table, name)], [table.id],
+                where=fields.SQL_OPERATORS['in'](table.id, ids)))
+    transaction.counter += 1
+    for cache in transaction.cache.values():
+        if cls.__name__ in cache:
+            for record in records:
+                cache[cls.__name__].pop(record.id, None)
+
+
+def add_values(result, extras):
+    """
+    Return the result of _before_write with the extra values of the records
+
+    extras has for each pair of records and values a dictionary of the values
+    by id of the records that do not have the values of the others.
+    """
+    ids, field_names, on_write, triggers, *args = result
+    actions = iter(args)
+    args = []
+    for (records, values), extra in zip(zip(actions, actions), extras):
+        if others := [r for r in records if r.id not in extra]:
+            args.extend([others, values])
+        for record in records:
+            if record.id in extra:
+                args.extend([[record], {**values, **extra[record.id]}])
+                field_names |= extra[record.id].keys()
+    return ids, field_names, on_write, triggers, *args
+
+
+class Invoice(metaclass=PoolMeta):
+    __name__ = 'account.invoice'
+
+    _progress_states = {
+        'invisible': ~Eval('progress', False),
+        }
+
+    progress = fields.Boolean(
+        "Progress Invoice",
+        states={
+            'invisible': Eval('type') != 'out',
+            'readonly': Eval('state') != 'draft',
+            },
+        help="Check to bill the progress of the lines.")
+    progress_contract = fields.Many2One(
+        'account.invoice', "Contract", ondelete='RESTRICT', readonly=True,
+        states=_progress_states,
+        help="The first progress invoice of the contract.")
+    previous_progress_invoice = fields.Many2One(
+        'account.invoice', "Previous Progress Invoice", ondelete='RESTRICT',
+        domain=[
+            ('type', '=', 'out'),
+            ('progress', '=', True),
+            ('company', '=', Eval('company', -1)),
+            ('currency', '=', Eval('currency', -1)),
+            If(Bool(Eval('party')),
+                ('party', '=', Eval('party', -1)),
+                ()),
+            If(Eval('state') == 'draft',
+                ('state', 'in', ['posted', 'paid']),
+                ()),
+            ],
+        states={
+            'invisible': Eval('type') != 'out',
+            'readonly': Eval('state') != 'draft',
+            },
+        help="The last document of the contract that is continued.\n"
+        "The lines of the contract are added when it is saved.")
+    progress_number = fields.Integer(
+        "Progress Number", readonly=True, states=_progress_states)
+    progress_closing = fields.Boolean(
+        "Closing Invoice",
+        states={
+            'invisible': (
+                ~Eval('progress', False)
+                | Eval('progress_credited_invoice')),
+            'readonly': Eval('state') != 'draft',
+            },
+        help="Check to bill all what is left and to close the contract.")
+    progress_credited_invoice = fields.Many2One(
+        'account.invoice', "Credited Progress Invoice",
+        ondelete='RESTRICT', readonly=True,
+        states={
+            'invisible': ~Eval('progress_credited_invoice'),
+            })
+    progress_invoices = fields.Function(
+        fields.Many2Many(
+            'account.invoice', None, None, "Progress Invoices",
+            states=_progress_states,
+            help="The documents of the contract up to this one."),
+        'get_progress_invoices')
+    progress_total_amount = fields.Function(
+        Monetary(
+            "Contract Amount", currency='currency', digits='currency',
+            states=_progress_states),
+        'get_progress_amounts')
+    progress_previous_amount = fields.Function(
+        Monetary(
+            "Billed Before", currency='currency', digits='currency',
+            states=_progress_states),
+        'get_progress_amounts')
+    progress_current_amount = fields.Function(
+        Monetary(
+            "Billed to Date", currency='currency', digits='currency',
+            states=_progress_states),
+        'get_progress_amounts')
+    progress_remaining_amount = fields.Function(
+        Monetary(
+            "Remaining to Bill", currency='currency', digits='currency',
+            states=_progress_states),
+        'get_progress_amounts')
+    progress_paid_amount = fields.Function(
+        Monetary(
+            "Contract Paid", currency='currency', digits='currency',
+            states=_progress_states,
+            help="What was paid of the documents of the contract."),
+        'get_progress_paid_amounts')
+    progress_amount_to_pay = fields.Function(
+        Monetary(
+            "Contract to Pay", currency='currency', digits='currency',
+            states=_progress_states,
+            help="What is still to pay of the documents of the contract."),
+        'get_progress_paid_amounts')
+    progress_to_bill = fields.Function(
+        fields.Boolean("Contract to Bill"),
+        'get_progress_to_bill', searcher='search_progress_to_bill')
+
+    del _progress_states
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        in_progress = (
+            Eval('progress', False) & (Eval('type') == 'out'))
+        draft = {
+            'invisible': ~in_progress | (Eval('state') != 'draft'),
+            'depends': ['progress', 'type', 'state'],
+            }
+        live = {
+            'invisible': (
+                ~in_progress | ~Eval('state').in_(['posted', 'paid'])),
+            'depends': ['progress', 'type', 'state'],
+            }
+        no_credit = {
+            'invisible': (
+                draft['invisible'] | Eval('progress_credited_invoice')),
+            'depends': [*draft['depends'], 'progress_credited_invoice'],
+            }
+        cls._buttons.update({
+                'import_progress_quotation': no_credit,
+                'import_progress_sale': no_credit,
+                'add_progress_section': no_credit,
+                'set_progress': no_credit,
+                'next_progress_invoice': live,
+                'closing_progress_invoice': live,
+                })
+
+    @classmethod
+    def default_progress(cls):
+        return Transaction().context.get('progress', False)
+
+    @classmethod
+    def default_progress_closing(cls):
+        return False
+
+    @fields.depends('type', 'progress')
+    def on_change_type(self):
+        super().on_change_type()
+        if self.type != 'out':
+            self.progress = False
+
+    @fields.depends(
+        'previous_progress_invoice', 'party',
+        methods=['on_change_party'])
+    def on_change_previous_progress_invoice(self):
+        previous = self.previous_progress_invoice
+        if previous:
+            self.progress = True
+            if not self.party:
+                self.party = previous.party
+                self.on_change_party()
+                self.invoice_address = previous.invoice_address
+                self.payment_term = previous.payment_term
+
+    @classmethod
+    def _progress_live(cls, invoice):
+        """
+        Return the SQL expression to test that the invoice table bills.
+
+        A credit note whose move cancels its cancelled invoice bills nothing
+        as the cancelled invoice does no more.
+        """
+        cancelled = cls.__table__()
+        return (
+            invoice.state.in_(['posted', 'paid'])
+            & ~Exists(cancelled.select(
+                    cancelled.id,
+                    where=(cancelled.cancel_move == invoice.move)
+                    & (cancelled.state == 'cancelled'))))
+
+    @classmethod
+    def _progress_closed(cls, contract):
+        """
+        Return the SQL expression to test that the contract id is closed:
+        its closing invoice is live and has no live credit note.
+        """
+        closing = cls.__table__()
+        credit = cls.__table__()
+        return Exists(closing.select(
+                closing.id,
+                where=(closing.progress_contract == contract)
+                & (closing.progress_closing == True)  # noqa: E712
+                & cls._progress_live(closing)
+                & ~Exists(credit.select(
+                        credit.id,
+                        where=(
+                            credit.progress_credited_invoice == closing.id)
+                        & cls._progress_live(credit)))))
+
+    @classmethod
+    def _get_progress_documents(cls, contracts, excluded=()):
+        "Return the live documents of each contract from the oldest"
+        cursor = Transaction().connection.cursor()
+        table = cls.__table__()
+        ids = []
+        for sub_contracts in grouped_slice(contracts):
+            where = fields.SQL_OPERATORS['in'](
+                table.progress_contract, [int(c) for c in sub_contracts])
+            if excluded:
+                where &= ~table.id.in_([int(i) for i in excluded])
+            cursor.execute(*table.select(
+                    table.id,
+                    where=where & cls._progress_live(table),
+                    order_by=[table.progress_number.asc, table.id.asc]))
+            ids.extend(id_ for id_, in cursor)
+        documents = defaultdict(list)
+        for invoice in cls.browse(ids):
+            documents[invoice.progress_contract.id].append(invoice)
+        return documents
+
+    @classmethod
+    def get_last_progress(cls, contract):
+        "Return the last live document of the contract"
+        documents = cls._get_progress_documents([contract])
+        return (documents[contract.id] or [None])[-1]
+
+    @property
+    def is_progress_refund(self):
+        "If it is the credit note that cancelled its invoice"
+        credited = self.progress_credited_invoice
+        return bool(
+            credited
+            and credited.state == 'cancelled'
+            and credited.cancel_move
+            and credited.cancel_move == self.move)
+
+    @classmethod
+    def _get_open_progress(cls, contracts):
+        "Return the open documents of the contracts"
+        return cls.search([
+                ('progress_contract', 'in', [int(c) for c in contracts]),
+                ('state', 'in', OPEN),
+                ])
+
+    @classmethod
+    def _get_closed_contracts(cls, contracts):
+        cursor = Transaction().connection.cursor()
+        table = cls.__table__()
+        cursor.execute(*table.select(
+                table.id,
+                where=fields.SQL_OPERATORS['in'](
+                    table.id, [int(c) for c in contracts])
+                & cls._progress_closed(table.id)))
+        return {id_ for id_, in cursor}
+
+    @classmethod
+    def get_progress_invoices(cls, invoices, name):
+        result = {i.id: [] for i in invoices}
+        contracts = {
+            i.progress_contract.id for i in invoices if i.progress_contract}
+        if contracts:
+            documents = cls._get_progress_documents(contracts)
+            for invoice in invoices:
+                if not invoice.progress_contract:
+                    continue
+                key = (invoice.progress_number or 0, invoice.id)
+                result[invoice.id] = [
+                    d.id for d in documents[invoice.progress_contract.id]
+                    if (d.progress_number, d.id) < key] + [invoice.id]
+        return result
+
+    @classmethod
+    def get_progress_amounts(cls, invoices, names):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        cursor = Transaction().connection.cursor()
+        result = {n: dict.fromkeys((i.id for i in invoices)) for n in names}
+        invoices = {
+            i.id: i for i in invoices if i.progress and i.progress_contract}
+        invoice = cls.__table__()
+        document = cls.__table__()
+        line = Line.__table__()
+        own = document.id == invoice.id
+        for sub_ids in map(list, grouped_slice(invoices)):
+            # The last line of each item tells the figures of the item:
+            # deleted from the invoice, it still belongs to the contract.
+            ranked = (invoice
+                .join(document,
+                    condition=(
+                        document.progress_contract
+                        == invoice.progress_contract)
+                    & (own
+                        | ((document.progress_number
+                                < invoice.progress_number)
+                            & cls._progress_live(document))))
+                .join(line,
+                    condition=(line.invoice == document.id)
+                    & (line.progress_line != Null))
+                .select(
+                    invoice.id.as_('invoice'),
+                    line.progress_total_amount.as_('total'),
+                    Case(
+                        (own, line.progress_previous_amount),
+                        else_=line.progress_current_amount).as_('previous'),
+                    line.progress_current_amount.as_('current'),
+                    RowNumber(window=Window(
+                            [invoice.id, line.progress_line],
+                            order_by=[
+                                Case((own, 1), else_=0).desc,
+                                document.progress_number.desc,
+                                line.id.desc])).as_('rank'),
+                    where=fields.SQL_OPERATORS['in'](
+                        invoice.id, sub_ids)))
+            query = ranked.select(
+                ranked.invoice,
+                Sum(ranked.total).as_('total'),
+                Sum(ranked.previous).as_('previous'),
+                Sum(ranked.current).as_('current'),
+                where=ranked.rank == 1,
+                group_by=ranked.invoice)
+            if backend.name == 'sqlite':
+                sqlite_apply_types(
+                    query, [None, 'NUMERIC', 'NUMERIC', 'NUMERIC'])
+            cursor.execute(*query)
+            amounts = {r[0]: r[1:] for r in cursor}
+            for id_ in sub_ids:
+                total, previous, current = map(
+                    invoices[id_].currency.round,
+                    amounts.get(id_, [Decimal(0)] * 3))
+                values = {
+                    'progress_total_amount': total,
+                    'progress_previous_amount': previous,
+                    'progress_current_amount': current,
+                    'progress_remaining_amount': total - current,
+                    }
+                for name in names:
+                    result[name][id_] = values[name]
+        return result
+
+    @classmethod
+    def get_progress_paid_amounts(cls, invoices, names):
+        result = {n: dict.fromkeys((i.id for i in invoices)) for n in names}
+        # Browse the documents together to read them together
+        documents = {
+            d.id: d for d in cls.browse(list({
+                        d.id for i in invoices
+                        for d in i.progress_invoices}))}
+        for invoice in invoices:
+            if not invoice.progress_invoices:
+                continue
+            paid = to_pay = Decimal(0)
+            for document in invoice.progress_invoices:
+                document = documents[document.id]
+                if document.state in OPEN:
+                    amount = document.total_amount
+                elif document.state == 'cancelled':
+                    continue
+                else:
+                    amount = document.amount_to_pay or Decimal(0)
+                to_pay += amount
+                paid += document.total_amount - amount
+            if 'progress_paid_amount' in names:
+                result['progress_paid_amount'][invoice.id] = paid
+            if 'progress_amount_to_pay' in names:
+                result['progress_amount_to_pay'][invoice.id] = to_pay
+        return result
+
+    @classmethod
+    def get_progress_to_bill(cls, invoices, name):
+        result = dict.fromkeys((i.id for i in invoices), False)
+        if any(i.progress for i in invoices):
+            to_bill = cls.search([
+                    ('id', 'in', [i.id for i in invoices]),
+                    (name, '=', True),
+                    ])
+            result.update(dict.fromkeys((i.id for i in to_bill), True))
+        return result
+
+    @classmethod
+    def search_progress_to_bill(cls, name, clause):
+        _, operator, value = clause
+        if operator in {'=', '!='}:
+            wanted = bool(value) == (operator == '=')
+        else:
+            wanted = (True in value) == (operator == 'in')
+        table = cls.__table__()
+        after = cls.__table__()
+
+        def is_document(invoice):
+            return (
+                invoice.state.in_(OPEN)
+                & (invoice.progress_credited_invoice == Null)
+                | cls._progress_live(invoice))
+
+        query = table.select(table.id,
+            where=(table.progress_contract != Null)
+            & is_document(table)
+            & ~Exists(after.select(
+                    after.id,
+                    where=(
+                        after.progress_contract == table.progress_contract)
+                    & is_document(after)
+                    & ((after.progress_number > table.progress_number)
+                        | ((after.progress_number == table.progress_number)
+                            & (after.id > table.id)))))
+            & ~cls._progress_closed(table.progress_contract))
+        return [('id', 'in' if wanted else 'not in', query)]
+
+    def get_sales(self, name):
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        sales = set(super().get_sales(name))
+        for line in self.lines:
+            # The origin of a credit line is the credited line
+            if (line.progress_line
+                    and line.progress_line != line
+                    and isinstance(line.progress_line.origin, SaleLine)):
+                sales.add(line.progress_line.origin.sale.id)
+        return list(sales)
+
+    @classmethod
+    def search_sales(cls, name, clause):
+        domain = super().search_sales(name, clause)
+        operator = clause[1]
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            domain,
+            ('lines.progress_line.origin.sale' + clause[0][len(name):],
+                *clause[1:3], 'sale.line', *clause[3:]),
+            ]
+
+    @classmethod
+    def _lock_progress(cls, invoices):
+        """
+        Lock the sales then the contracts of the progress invoices
+
+        It must be called before any sum because it may restart the
+        transaction.
+        """
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        invoices = [i for i in invoices if i.progress]
+        if not invoices:
+            return
+        if sales := {s for i in invoices for s in i.sales}:
+            Sale.lock(sorted(sales, key=lambda s: s.id))
+        if contracts := {
+                i.progress_contract.id for i in invoices
+                if i.progress_contract}:
+            cls.lock(cls.browse(sorted(contracts)))
+
+    @classmethod
+    def check_progress_open(cls, contract, invoice=None):
+        "Check no other invoice is open on the contract"
+        for open_ in cls._get_open_progress([contract]):
+            if open_ == invoice or open_.progress_credited_invoice:
+                continue
+            raise ProgressContractError(gettext(
+                    'project_progress_invoice.msg_progress_open',
+                    contract=contract.rec_name,
+                    open=open_.rec_name))
+
+    def check_progress_previous(self, values):
+        """
+        Return the document which is continued by a new one with the values
+
+        It is this invoice or the last of the credit notes made since.
+        """
+        pool = Pool()
+        Party = pool.get('party.party')
+        Company = pool.get('company.company')
+        Currency = pool.get('currency.currency')
+        if not self.progress or self.type != 'out':
+            raise ProgressContractError(gettext(
+                    'project_progress_invoice.msg_previous_not_progress',
+                    previous=self.rec_name))
+        for name, Model in [
+                ('company', Company), ('party', Party),
+                ('currency', Currency)]:
+            value = values.get(name)
+            if value and getattr(self, name).id != value:
+                raise ProgressContractError(gettext(
+                        'project_progress_invoice.msg_previous_other',
+                        previous=self.rec_name,
+                        value=Model(value).rec_name,
+                        expected=getattr(self, name).rec_name,
+                        **self.__names__(field=name)))
+        documents = self._get_progress_documents([self.progress_contract])
+        documents = documents[self.progress_contract.id]
+        if self not in documents:
+            raise ProgressContractError(gettext(
+                    'project_progress_invoice.msg_previous_not_live',
+                    previous=self.rec_name))
+        after = documents[documents.index(self) + 1:]
+        for document in after:
+            if not document.progress_credited_invoice:
+                raise ProgressContractError(gettext(
+                        'project_progress_invoice.msg_previous_continued',
+                        previous=self.rec_name,
+                        next=document.rec_name))
+        if self._get_closed_contracts([self.progress_contract]):
+            raise ProgressContractError(gettext(
+                    'project_progress_invoice.msg_contract_closed',
+                    contract=self.progress_contract.rec_name,
+                    previous=self.rec_name))
+        return documents[-1]
+
+    @classmethod
+    def _chain_progress(cls, values, invoice=None):
+        "Set on values the place of the invoice in its contract"
+        if credited := values.get('progress_credited_invoice'):
+            contract = cls(credited).progress_contract
+            documents = cls._get_progress_documents([contract])[contract.id]
+            previous = documents[-1]
+        elif previous := values.get('previous_progress_invoice'):
+            previous = cls(previous)
+            contract = previous.progress_contract
+            if contract:
+                cls.lock([contract])
+            if invoice:
+                current = {
+                    n: getattr(invoice, n).id
+                    for n in ['company', 'party', 'currency']}
+            else:
+                current = {}
+            previous = previous.check_progress_previous(
+                {**current, **values})
+            cls.check_progress_open(contract, invoice)
+        else:
+            values['progress_number'] = 1
+            values['progress_contract'] = invoice.id if invoice else None
+            return
+        values.update(
+            progress=True,
+            previous_progress_invoice=previous.id,
+            progress_contract=contract.id,
+            progress_number=previous.progress_number + 1)
+
+    @classmethod
+    def _before_create(cls, vlist):
+        vlist = super()._before_create(vlist)
+        with without_check_access():
+            for values in vlist:
+                if (values.get('progress')
+                        or values.get('previous_progress_invoice')):
+                    cls._chain_progress(values)
+        return vlist
+
+    @classmethod
+    def _before_write(cls, *args):
+        # Derive first because what is read after super would stay in cache
+        extras = []
+        actions = iter(args)
+        with without_check_access():
+            for invoices, values in zip(actions, actions):
+                extra = {}
+                if (values.keys() & {'progress', 'previous_progress_invoice'}
+                        and 'progress_number' not in values):
+                    for invoice in invoices:
+                        if invoice.is_modifiable:
+                            extra[invoice.id] = i_values = values.copy()
+                            invoice._change_progress(i_values)
+                extras.append(extra)
+        return add_values(super()._before_write(*args), extras)
+
+    def _change_progress(self, values):
+        "Complete the values which change the place in a contract"
+        progress = values.get('progress', self.progress)
+        if 'previous_progress_invoice' in values:
+            if values['previous_progress_invoice']:
+                progress = True
+        elif not values.get('progress') and self.previous_progress_invoice:
+            raise ProgressContractError(gettext(
+                    'project_progress_invoice.msg_progress_unset',
+                    invoice=self.rec_name,
+                    contract=self.progress_contract.rec_name))
+        if progress:
+            if (self.progress_contract
+                    and 'previous_progress_invoice' not in values):
+                return
+            self._chain_progress(values, self)
+        else:
+            values.update(
+                progress=False,
+                previous_progress_invoice=None,
+                progress_contract=None,
+                progress_number=None,
+                progress_closing=False)
+
+    @classmethod
+    def create(cls, vlist):
+        with Transaction().set_context(_progress_invoice=True):
+            invoices = super().create(vlist)
+        chained = [
+            bool(v.get('progress') or v.get('previous_progress_invoice'))
+            for v in vlist]
+        if any(chained):
+            with without_check_access():
+                progress = cls.browse([
+                        i for i, c in zip(invoices, chained) if c])
+                firsts = [i for i in progress if not i.progress_contract]
+                if firsts:
+                    point_to_self(firsts, 'progress_contract')
+                for invoice in progress:
+                    if (invoice.previous_progress_invoice
+                            and not invoice.progress_credited_invoice):
+                        invoice._add_contract_lines()
+        return invoices
+
+    @classmethod
+    def write(cls, invoices, values, *args):
+        with Transaction().set_context(_progress_invoice=True):
+            super().write(invoices, values, *args)
+        actions = iter((invoices, values, *args))
+        for invoices, values in zip(actions, actions):
+            if not (values.keys() & {
+                        'progress', 'previous_progress_invoice',
+                        'progress_closing'}):
+                continue
+            with without_check_access():
+                for invoice in cls.browse(invoices):
+                    if invoice.state not in OPEN:
+                        continue
+                    if 'progress_number' not in values:
+                        invoice._reset_contract_lines()
+                    if values.get('progress_closing'):
+                        invoice._close_lines()
+
+    def _add_contract_lines(self):
+        "Add the lines of the contract which are missing on the invoice"
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        documents = self._get_progress_documents(
+            [self.progress_contract])[self.progress_contract.id]
+        invoices = [d for d in documents if not d.progress_credited_invoice]
+        billed = Line.get_progress_billed([self.progress_contract])
+        present = {l.progress_line for l in self.lines if l.progress_line}
+        to_copy = []
+        for line in (invoices or documents)[-1].lines:
+            if line.type != 'line' or line.progress_line:
+                to_copy.append(line)
+                present.add(line.progress_line)
+        to_copy.extend(Line.browse([
+                    b.line for i, b in billed.items()
+                    if b.line and Line(i) not in present]))
+        to_copy.sort(key=lambda l: (l.sequence or 0))
+        if any(l.type != 'line' for l in self.lines):
+            # The header was copied with its free-text lines
+            to_copy = [l for l in to_copy if l.progress_line]
+        if not to_copy:
+            return
+        Line.copy_progress(to_copy, self, billed)
+        self.__class__.update_taxes([self.__class__(self.id)])
+
+    def _reset_contract_lines(self):
+        "Replace the lines of another contract"
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        to_delete, to_derive = [], []
+        for line in self.lines:
+            if line.type != 'line':
+                continue
+            if (line.progress_line and line.progress_line != line
+                    and not self.progress_credited_invoice
+                    and (line.progress_line.invoice.progress_contract
+                        != self.progress_contract)):
+                to_delete.append(line)
+            elif bool(self.progress) != (
+                    line.progress_current_quantity is not None):
+                to_derive.append(line)
+        Line.delete(to_delete)
+        if to_derive:
+            Line.write(to_derive, {'progress_completed': False})
+        if self.progress and self.previous_progress_invoice:
+            self.__class__(self.id)._add_contract_lines()
+
+    def _close_lines(self):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        Line.set_progress_current([
+                (l, l.progress_total_quantity) for l in self.lines
+                if l.progress_line and not l.progress_completed])
+
+    @classmethod
+    def update_progress(cls, contracts):
+        """
+        Derive again the draft documents of the contracts
+
+        It must be called when the live documents changed.
+        A validated document is not changed but refused at posting.
+        """
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        drafts = [
+            i for i in cls._get_open_progress(contracts)
+            if i.state == 'draft']
+        if not drafts:
+            return
+        documents = cls._get_progress_documents(contracts)
+        for draft in drafts:
+            last = (documents[draft.progress_contract.id] or [None])[-1]
+            number = last.progress_number + 1 if last else 1
+            if (draft.previous_progress_invoice != last
+                    or draft.progress_number != number):
+                cls.write([draft], {
+                        'previous_progress_invoice': last,
+                        'progress_number': number,
+                        })
+        Line.update_progress([l for d in drafts for l in d.lines])
+
+    @classmethod
+    def _check_progress_posting(cls, invoices):
+        "Check again under the lock what could have changed since the draft"
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        contracts = set()
+        for invoice in invoices:
+            if invoice.progress_contract in contracts:
+                raise ProgressContractError(gettext(
+                        'project_progress_invoice.msg_post_together',
+                        invoice=invoice.rec_name,
+                        contract=invoice.progress_contract.rec_name))
+            contracts.add(invoice.progress_contract)
+        documents = cls._get_progress_documents(contracts, invoices)
+        closed = cls._get_closed_contracts(contracts)
+        for invoice in invoices:
+            contract = invoice.progress_contract
+            last = (documents[contract.id] or [None])[-1]
+            if not invoice.progress_credited_invoice:
+                cls.check_progress_open(contract, invoice)
+                if contract.id in closed and not invoice.progress_closing:
+                    raise ProgressContractError(gettext(
+                            'project_progress_invoice.msg_contract_closed',
+                            contract=contract.rec_name,
+                            previous=last.rec_name))
+            if invoice.previous_progress_invoice != last:
+                raise ProgressChangedError(gettext(
+                        'project_progress_invoice.msg_previous_changed',
+                        invoice=invoice.rec_name,
+                        previous=last.rec_name if last else ''))
+        Line.check_progress([l for i in invoices for l in i.lines], invoices)
+
+    @classmethod
+    def validate_invoice(cls, invoices):
+        progress = [i for i in invoices if i.progress]
+        if progress:
+            cls._lock_progress(progress)
+            cls.update_progress({i.progress_contract for i in progress})
+        super().validate_invoice(invoices)
+
+    @classmethod
+    def post(cls, invoices):
+        cls._lock_progress(invoices)
+        super().post(invoices)
+
+    @classmethod
+    def _post(cls, invoices):
+        progress = [i for i in invoices if i.progress]
+        if progress:
+            cls._lock_progress(progress)
+            # The state may be already posted by post_batch or process
+            to_check = [
+                i for i in progress
+                if not i.move or i.move.state != 'posted']
+            if to_check:
+                cls._check_progress_posting(to_check)
+        super()._post(invoices)
+        if progress:
+            cls.update_progress({i.progress_contract for i in progress})
+
+    @classmethod
+    def cancel(cls, invoices):
+        cls._lock_progress(invoices)
+        super().cancel(invoices)
+        if contracts := {i.progress_contract for i in invoices if i.progress}:
+            cls.update_progress(contracts)
+
+    @classmethod
+    def draft(cls, invoices):
+        cls._lock_progress(invoices)
+        for invoice in invoices:
+            if invoice.progress and not invoice.progress_credited_invoice:
+                cls.check_progress_open(invoice.progress_contract, invoice)
+        super().draft(invoices)
+        if contracts := {i.progress_contract for i in invoices if i.progress}:
+            cls.update_progress(contracts)
+
+    def _credit(self, **values):
+        credit = super()._credit(**values)
+        if self.progress:
+            credit.progress = True
+            credit.progress_credited_invoice = self
+        return credit
+
+    @classmethod
+    def credit(cls, invoices, refund=False, **values):
+        progress = [i for i in invoices if i.progress]
+        if progress:
+            cls._lock_progress(progress)
+            cls._check_progress_credit(progress, refund=refund)
+        return super().credit(invoices, refund=refund, **values)
+
+    @classmethod
+    def _check_progress_credit(cls, invoices, refund=False):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        documents = cls._get_progress_documents(
+            {i.progress_contract for i in invoices})
+        for invoice in invoices:
+            if invoice not in documents[invoice.progress_contract.id]:
+                raise ProgressCreditError(gettext(
+                        'project_progress_invoice.msg_credit_not_live',
+                        invoice=invoice.rec_name))
+            credits = cls.search([
+                    ('progress_credited_invoice', '=', invoice.id),
+                    ('state', '!=', 'cancelled'),
+                    ])
+            if not credits:
+                continue
+            creditable = Line.get_progress_creditable([invoice])
+            if refund or not any(q or a for q, a in creditable.values()):
+                raise ProgressCreditError(gettext(
+                        'project_progress_invoice.msg_credit_twice',
+                        invoice=invoice.rec_name,
+                        credits=', '.join(c.rec_name for c in credits)))
+
+    @classmethod
+    def validate_fields(cls, invoices, field_names):
+        super().validate_fields(invoices, field_names)
+        cls.check_progress_type(invoices, field_names)
+        cls.check_progress_parties(invoices, field_names)
+
+    @classmethod
+    def check_progress_type(cls, invoices, field_names=None):
+        if field_names and not (field_names & {'progress', 'type'}):
+            return
+        for invoice in invoices:
+            if invoice.progress and invoice.type != 'out':
+                raise ProgressContractError(gettext(
+                        'project_progress_invoice.msg_progress_customer',
+                        invoice=invoice.rec_name))
+
+    @classmethod
+    def check_progress_parties(cls, invoices, field_names=None):
+        names = {'company', 'party', 'currency'}
+        if field_names and not (
+                field_names & (names | {'progress_contract'})):
+            return
+        for invoice in invoices:
+            contract = invoice.progress_contract
+            if not contract or contract == invoice:
+                continue
+            for name in names:
+                if getattr(invoice, name) != getattr(contract, name):
+                    raise ProgressContractError(gettext(
+                            'project_progress_invoice.msg_previous_other',
+                            previous=contract.rec_name,
+                            value=getattr(invoice, name).rec_name,
+                            expected=getattr(contract, name).rec_name,
+                            **cls.__names__(field=name)))
+
+    @classmethod
+    def check_modification(cls, mode, invoices, values=None, external=False):
+        super().check_modification(
+            mode, invoices, values=values, external=external)
+        if mode == 'delete':
+            progress = [i for i in invoices if i.progress]
+            if not progress:
+                return
+            users = cls.search([
+                    ['OR',
+                        ('progress_contract', 'in', progress),
+                        ('previous_progress_invoice', 'in', progress),
+                        ('progress_credited_invoice', 'in', progress),
+                        ],
+                    ('id', 'not in', [i.id for i in invoices]),
+                    ])
+            if users:
+                raise ProgressAccessError(gettext(
+                        'project_progress_invoice.msg_progress_delete',
+                        invoice=(
+                            users[0].previous_progress_invoice
+                            or users[0].progress_contract).rec_name,
+                        next=users[0].rec_name))
+
+    @classmethod
+    def copy(cls, invoices, default=None):
+        default = default.copy() if default is not None else {}
+        if not Transaction().context.get('_progress_next'):
+            default.setdefault('previous_progress_invoice')
+            default.setdefault('progress_closing', False)
+        default.setdefault('progress_contract')
+        default.setdefault('progress_number')
+        default.setdefault('progress_credited_invoice')
+        if progress := [i for i in invoices if i.progress]:
+            text_lines = {
+                i.id: [l.id for l in i.lines if l.type != 'line']
+                for i in progress}
+            default.setdefault(
+                'lines', lambda data: text_lines.get(
+                    data['id'], data['lines']))
+            automatic_taxes = {
+                i.id: [t.id for t in i.taxes if t.manual] for i in progress}
+            default.setdefault(
+                'taxes', lambda data: automatic_taxes.get(
+                    data['id'], data['taxes']))
+        return super().copy(invoices, default=default)
+
+    @classmethod
+    @ModelView.button_action(
+        'project_progress_invoice.wizard_import_progress_quotation')
+    def import_progress_quotation(cls, invoices):
+        pass
+
+    @classmethod
+    @ModelView.button_action(
+        'project_progress_invoice.wizard_import_progress_sale')
+    def import_progress_sale(cls, invoices):
+        pass
+
+    @classmethod
+    @ModelView.button_action('project_progress_invoice.wizard_set_progress')
+    def set_progress(cls, invoices):
+        pass
+
+    @classmethod
+    @ModelView.button
+    def add_progress_section(cls, invoices):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        to_save = []
+        for invoice in invoices:
+            with Transaction().set_context(language=invoice.party_lang):
+                description = gettext(
+                    'project_progress_invoice.msg_section_description')
+            to_save.append(Line(
+                    invoice=invoice,
+                    company=invoice.company,
+                    currency=invoice.currency,
+                    type='title',
+                    sequence=invoice.next_line_sequence,
+                    description=description))
+        Line.save(to_save)
+
+    def set_progress_ratio(self, ratio, section=None):
+        """
+        Set the ratio, from 0 to 1, on the lines that are not completed
+
+        Only the lines under the section, a title line, are set if it is
+        given.  What was billed beyond the ratio before stays.
+        """
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        if ratio is None or not 0 <= ratio <= 1:  # False for NaN
+            raise ProgressLineError(gettext(
+                    'project_progress_invoice.msg_ratio',
+                    invoice=self.rec_name))
+        if section and section not in self.lines:
+            raise ProgressLineError(gettext(
+                    'project_progress_invoice.msg_section_invoice',
+                    section=section.rec_name,
+                    invoice=self.rec_name))
+        current_section = None
+        currents, beyond = [], []
+        for line in self.lines:
+            if line.type == 'title':
+                current_section = line
+            if (not line.progress_line
+                    or line.progress_completed
+                    or (section and current_section != section)):
+                continue
+            quantity = line.get_progress_quantity(ratio)
+            if abs(quantity) < abs(line.progress_previous_quantity):
+                quantity = line.progress_previous_quantity
+                beyond.append(line)
+            currents.append((line, quantity))
+        if beyond and len(beyond) == len(currents):
+            raise ProgressLineError(gettext(
+                    'project_progress_invoice.msg_ratio_below_previous',
+                    line=beyond[0].rec_name,
+                    invoice=self.rec_name))
+        Line.set_progress_current(currents)
+
+    def get_sale_title(self, sale, sequence):
+        "Return the title line for the lines of the sale"
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        return Line(
+            invoice_type=self.type,
+            company=self.company,
+            currency=self.currency,
+            type='title',
+            sequence=sequence,
+            description=' - '.join(
+                filter(None, [sale.rec_name, sale.description])))
+
+    def get_missing_sale_titles(self):
+        "Return the titles of the sales whose lines have none above them"
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        titles, sales = [], set()
+        titled = False
+        for line in self.lines:
+            if line.type == 'title':
+                titled = True
+            elif line.progress_line and isinstance(line.origin, SaleLine):
+                sale = line.origin.sale
+                if sale not in sales and not titled:
+                    titles.append(self.get_sale_title(
+                            sale, (line.sequence or 1) - 1))
+                sales.add(sale)
+        return titles
+
+    @property
+    def next_line_sequence(self):
+        return max((l.sequence or 0 for l in self.lines), default=0) + 10
+
+    @classmethod
+    @ModelView.button_action('project_progress_invoice.act_progress_invoice')
+    def next_progress_invoice(cls, invoices):
+        return {'res_id': [i.id for i in cls.create_next_progress(invoices)]}
+
+    @classmethod
+    @ModelView.button_action('project_progress_invoice.act_progress_invoice')
+    def closing_progress_invoice(cls, invoices):
+        return {'res_id': [i.id
+                for i in cls.create_next_progress(invoices, closing=True)]}
+
+    @classmethod
+    def create_next_progress(cls, invoices, closing=False):
+        "Create and return the invoices which continue the contracts"
+        cls._lock_progress(invoices)
+        next_invoices = []
+        documents = cls._get_progress_documents(
+            {i.progress_contract for i in invoices})
+        for invoice in invoices:
+            # A credit note has not the header of an invoice
+            headers = [
+                d for d in documents[invoice.progress_contract.id]
+                if not d.progress_credited_invoice]
+            header = headers[-1] if headers else invoice
+            with without_check_access(), \
+                    Transaction().set_context(_progress_next=True):
+                next_invoices.extend(cls.copy([header], default={
+                            'previous_progress_invoice': invoice.id,
+                            'progress_closing': closing,
+                            'lines': None,
+                            'taxes': None,
+                            }))
+        return cls.browse(next_invoices)
+
+
+class InvoiceLine(metaclass=PoolMeta):
+    __name__ = 'account.invoice.line'
+
+    progress_line = fields.Many2One(
+        'account.invoice.line', "Contract Line",
+        ondelete='RESTRICT', readonly=True,
+        help="The line that brought the item in the contract.")
+    progress_lines = fields.One2Many(
+        'account.invoice.line', 'progress_line', "Progress Lines",
+        readonly=True)
+    progress_total_quantity = fields.Float(
+        "Total",
+        help="The quantity of the contract.")
+    progress_previous_quantity = fields.Float(
+        "Previous",
+        help="The quantity billed before.")
+    progress_previous = fields.Float(
+        "Previous %", digits=(None, 4),
+        help="The progress billed before.")
+    progress_current_quantity = fields.Float(
+        "Current",
+        help="The quantity billed including this line.")
+    progress_current = fields.Float(
+        "Current %", digits=(None, 4),
+        help="The progress billed including this line.")
+    progress_completed = fields.Boolean(
+        "Progress Completed",
+        help="Check to not bill more of the line.")
+    progress_total_amount = Monetary(
+        "Total Amount", currency='currency', digits='currency', readonly=True)
+    progress_previous_amount = Monetary(
+        "Previous Amount",
+        currency='currency', digits='currency', readonly=True)
+    progress_current_amount = Monetary(
+        "Current Amount",
+        currency='currency', digits='currency', readonly=True)
+    progress_previous_price = Monetary(
+        "Previous Unit Price",
+        currency='currency', digits=price_digits, readonly=True,
+        help="The unit price at which it was billed before.")
+    progress_credit_quantity = fields.Float(
+        "Creditable Quantity", readonly=True)
+    progress_credit_amount = Monetary(
+        "Creditable Amount",
+        currency='currency', digits='currency', readonly=True)
+    section_number = fields.Function(
+        fields.Integer("Section"), 'get_section_number')
+    quantity_unit = fields.Function(
+        fields.Many2One(
+            'product.uom', "Quantity Unit",
+            help="The unit whose digits the quantity has."),
+        None, loading='eager')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        table = cls.__table__()
+        cls._sql_indexes.add(
+            Index(
+                table,
+                (table.progress_line, Index.Range()),
+                (table.invoice, Index.Range()),
+                where=table.progress_line != Null))
+        # The unit never decides the money
+        cls.quantity.digits = 'quantity_unit'
+        progress = Eval('_parent_invoice', {}).get('progress', False)
+        draft = Eval('invoice_state') == 'draft'
+        first = ~Eval('_parent_invoice', {}).get(
+            'previous_progress_invoice', None)
+        credit = Bool(Eval('_parent_invoice', {}).get(
+                'progress_credited_invoice', None))
+        invisible = (Eval('type') != 'line') | ~progress
+        for name, condition in [
+                ('progress_total_quantity',
+                    draft & ~Bool(Eval('origin', None))),
+                ('progress_previous_quantity', draft & first & ~credit),
+                ('progress_previous', draft & first & ~credit),
+                ('progress_current_quantity',
+                    draft & ~Eval('progress_completed', False)),
+                ('progress_current',
+                    draft & ~Eval('progress_completed', False)),
+                ('progress_completed', draft & ~credit),
+                ]:
+            field = getattr(cls, name)
+            field.states = {
+                'invisible': invisible,
+                **editable(condition),
+                }
+            field.depends.add('invoice')
+        in_contract = Bool(Eval('progress_line', None))
+        if __series__ == '8.0':
+            for name in ['quantity', 'unit']:
+                field = getattr(cls, name)
+                field.states['readonly'] |= in_contract
+        else:
+            for name in ['quantity', 'unit']:
+                field = getattr(cls, name)
+                field.states['editable'] = (
+                    field.states.get('editable', True) & ~in_contract)
+
+    @classmethod
+    def default_progress_completed(cls):
+        return False
+
+    @classmethod
+    def column_quantity_unit(cls, tables):
+        table, _ = tables[None]
+        return Case(
+            (table.progress_current_quantity == Null, table.unit), else_=Null)
+
+    @fields.depends('unit', 'progress_current_quantity')
+    def on_change_with_quantity_unit(self, name=None):
+        return self.unit if self.progress_current_quantity is None else None
+
+    def get_section_number(self, name):
+        if self.type != 'title' or not self.invoice:
+            return
+        titles = [l for l in self.invoice.lines if l.type == 'title']
+        return titles.index(self) + 1
+
+    @classmethod
+    def view_attributes(cls):
+        progress = ~Eval('_parent_invoice', {}).get('progress', False)
+        return super().view_attributes() + [
+            ('/form//group[@id="progress"]', 'states', {
+                    'invisible': (Eval('type') != 'line') | progress,
+                    }),
+            ]
+
+    @fields.depends(
+        'progress_total_quantity', 'progress_previous_quantity',
+        'progress_current_quantity',
+        methods=['on_change_with_amount'])
+    def _on_change_progress(self):
+        if not all(math.isfinite(q or 0) for q in [
+                    self.progress_total_quantity,
+                    self.progress_previous_quantity,
+                    self.progress_current_quantity]):
+            # It is refused when saved
+            return
+        total = to_quantity(self.progress_total_quantity)
+        previous = to_quantity(self.progress_previous_quantity)
+        current = to_quantity(self.progress_current_quantity)
+        self.quantity = float(current - previous)
+        self.progress_previous = self.get_progress_ratio(previous, total)
+        self.progress_current = self.get_progress_ratio(current, total)
+        self.amount = self.on_change_with_amount()
+
+    @classmethod
+    def get_progress_ratio(cls, quantity, total):
+        return float(round(quantity / total, 4)) if total else 0.
+
+    @fields.depends('progress_total_quantity')
+    def get_progress_quantity(self, ratio):
+        if ratio is not None and not math.isfinite(ratio):
+            return ratio
+        return float(
+            to_quantity(self.progress_total_quantity) * to_quantity(ratio))
+
+    @fields.depends(
+        'progress_total_quantity', 'progress_current_quantity',
+        'progress_line', methods=['_on_change_progress'])
+    def on_change_progress_total_quantity(self):
+        if not self.progress_line:
+            self.progress_current_quantity = self.progress_total_quantity
+        self._on_change_progress()
+
+    @fields.depends(methods=['_on_change_progress'])
+    def on_change_progress_previous_quantity(self):
+        self._on_change_progress()
+
+    @fields.depends(
+        'progress_previous',
+        methods=['get_progress_quantity', '_on_change_progress'])
+    def on_change_progress_previous(self):
+        self.progress_previous_quantity = self.get_progress_quantity(
+            self.progress_previous)
+        self._on_change_progress()
+
+    @fields.depends(methods=['_on_change_progress'])
+    def on_change_progress_current_quantity(self):
+        self._on_change_progress()
+
+    @fields.depends(
+        'progress_current',
+        methods=['get_progress_quantity', '_on_change_progress'])
+    def on_change_progress_current(self):
+        self.progress_current_quantity = self.get_progress_quantity(
+            self.progress_current)
+        self._on_change_progress()
+
+    @fields.depends(
+        'type', 'unit_price', 'invoice', '_parent_invoice.currency',
+        'currency', 'progress_previous_quantity', 'progress_previous_amount',
+        'progress_previous_price', 'progress_current_quantity',
+        'progress_credit_quantity', 'progress_credit_amount',
+        'progress_line')
+    def on_change_with_amount(self):
+        amount = super().on_change_with_amount()
+        if self.type == 'line' and self.progress_current_quantity is not None:
+            currency = self.invoice.currency if self.invoice else self.currency
+            current = self.progress_current_quantity
+            previous = self.progress_previous_quantity or 0
+            price = self.unit_price or Decimal(0)
+            billed = self.progress_previous_amount or Decimal(0)
+            if not self.progress_line:
+                # Work billed before is only priced by the server
+                billed = to_quantity(previous) * price
+                if currency:
+                    billed = currency.round(billed)
+            if (self.progress_credit_quantity is not None
+                    and same_quantity(
+                        previous - current, self.progress_credit_quantity)):
+                # What is credited in full is credited to the cent
+                amount = -(self.progress_credit_amount or Decimal(0))
+            elif (not math.isfinite(current)
+                    or (same_quantity(current, previous)
+                        and self.progress_previous_price in {None, price})):
+                # What does not move bills nothing
+                amount = billed - billed
+            else:
+                amount = to_quantity(current) * price
+                if currency:
+                    amount = currency.round(amount)
+                amount -= billed
+        return amount
+
+    @property
+    @fields.depends(
+        'quantity', 'progress_current_quantity',
+        methods=['on_change_with_amount'])
+    def taxable_lines(self):
+        lines = super().taxable_lines
+        if self.progress_current_quantity is None:
+            return lines
+        amount = self.on_change_with_amount()
+        if not self.quantity and not amount:
+            return []
+        # Keep the quantity for the taxes of fixed amount and adapt the price
+        # for the base to be the amount.  A change of price is billed without
+        # quantity: a negligible one prevents to tax it again.
+        quantity = to_quantity(self.quantity) or Decimal('1E-10')
+        return [
+            (taxes, amount / quantity, quantity, date)
+            for taxes, _, _, date in lines]
+
+    def get_move_lines(self):
+        if self.progress_line and not self.amount:
+            return []
+        return super().get_move_lines()
+
+    def _credit(self):
+        line = super()._credit()
+        if self.progress_line:
+            line.progress_line = self.progress_line
+            line.progress_total_quantity = self.progress_total_quantity
+        return line
+
+    @classmethod
+    def get_progress_billed(cls, contracts, excluded=()):
+        """
+        Return by id of contract line what the live documents billed
+
+        It includes what was billed before the contract.
+        """
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        SaleLine = pool.get('sale.line')
+        cursor = Transaction().connection.cursor()
+        table = cls.__table__()
+        invoice = Invoice.__table__()
+        live = Invoice._progress_live(invoice)
+        if excluded:
+            live &= ~invoice.id.in_([i.id for i in excluded])
+        is_contract_line = table.id == table.progress_line
+        amount = table.progress_current_amount - table.progress_previous_amount
+        query = (table
+            .join(invoice, condition=table.invoice == invoice.id)
+            .select(
+                table.progress_line.as_('line'),
+                Max(invoice.currency).as_('currency'),
+                table.unit_price.as_('unit_price'),
+                Sum(Case((live, table.quantity), else_=0)).as_('quantity'),
+                Sum(Case((live, amount), else_=0)).as_('amount'),
+                Sum(Case(
+                        (is_contract_line, table.progress_previous_quantity),
+                        else_=0)).as_('opening_quantity'),
+                Sum(Case(
+                        (is_contract_line, table.progress_previous_amount),
+                        else_=0)).as_('opening_amount'),
+                Max(Case((live, table.id), else_=Null)).as_('last'),
+                Max(Case(
+                        (live & (invoice.progress_credited_invoice == Null),
+                            table.id),
+                        else_=Null)).as_('last_invoice'),
+                Max(Case(
+                        (is_contract_line, table.origin),
+                        else_=Null)).as_('origin'),
+                where=fields.SQL_OPERATORS['in'](
+                    invoice.progress_contract, [int(c) for c in contracts])
+                & (table.progress_line != Null),
+                group_by=[table.progress_line, table.unit_price]))
+        if backend.name == 'sqlite':
+            sqlite_apply_types(query, [
+                    None, None, 'NUMERIC', None, 'NUMERIC', None, 'NUMERIC',
+                    None, None, None])
+        cursor.execute(*query)
+        groups = defaultdict(list)
+        currencies, origins = {}, {}
+        for line, currency, *values, origin in cursor:
+            groups[line].append(values)
+            currencies[line] = currency
+            if origin and origin.startswith('sale.line,'):
+                origins[line] = int(origin[len('sale.line,'):])
+        Currency = pool.get('currency.currency')
+        currencies = {
+            l: Currency(c) for l, c in currencies.items()}
+        ordinary = cls.get_ordinary_billed(SaleLine.browse(
+                list(origins.values()))) if origins else {}
+        result = {}
+        for line, values in groups.items():
+            opening = ordinary.get(origins.get(line))
+            if opening is None:
+                opening = (sum(v[3] for v in values), sum(v[4] for v in values))
+            quantity = to_quantity(
+                sum(v[1] for v in values)) + to_quantity(opening[0])
+            amount = sum(v[2] for v in values) + opening[1]
+            # A price whose documents are all credited bills nothing
+            prices = [
+                (v[5], v[0]) for v in values
+                if v[5] and (to_quantity(v[1]) or v[2])]
+            price = max(prices)[1] if prices else None
+            result[line] = Billed(
+                float(quantity), currencies[line].round(amount), price,
+                max((v[6] for v in values if v[6]), default=None))
+        return result
+
+    @classmethod
+    def get_ordinary_billed(cls, sale_lines, states=('posted', 'paid')):
+        """
+        Return by id of the lines of manual sales the quantity, in the unit
+        of the sale line, and the amount billed by the invoices in the states
+        which are not on progress.
+        """
+        pool = Pool()
+        Uom = pool.get('product.uom')
+        sale_lines = [
+            l for l in sale_lines if l.sale.invoice_method == 'manual']
+        if not sale_lines:
+            return {}
+        result = {l.id: (Decimal(0), Decimal(0)) for l in sale_lines}
+        domain = [
+            ('type', '=', 'line'),
+            ('progress_line', '=', None),
+            ('invoice.state', 'in', states),
+            ]
+        lines = cls.search([
+                ('origin', 'in', [str(l) for l in sale_lines]), *domain])
+        origins = {l.id: l.origin for l in lines}
+        for line in cls.search([
+                    ('origin', 'in', [str(l) for l in lines]), *domain]):
+            lines.append(line)
+            origins[line.id] = line.origin.origin
+        for line in lines:
+            sale_line = origins[line.id]
+            quantity, amount = result[sale_line.id]
+            if sale_line.unit and line.unit:
+                billed = Uom.compute_qty(
+                    line.unit, line.quantity, sale_line.unit, round=False)
+            else:
+                billed = line.quantity
+            result[sale_line.id] = (
+                quantity + to_quantity(billed), amount + line.amount)
+        return result
+
+    @classmethod
+    def get_progress_creditable(cls, invoices, excluded=()):
+        """
+        Return by id of line what the open and live credit notes let to
+        credit of the progress invoices as tuple of quantity and amount.
+        """
+        result = {}
+        for invoice in invoices:
+            for line in invoice.lines:
+                if line.progress_line:
+                    result[line.id] = (to_quantity(line.quantity), line.amount)
+        credit_lines = cls.search([
+                ('invoice.progress_credited_invoice', 'in',
+                    [i.id for i in invoices]),
+                ('invoice.state', '!=', 'cancelled'),
+                ('invoice', 'not in', [i.id for i in excluded]),
+                ('progress_line', '!=', None),
+                ])
+        for line in credit_lines:
+            if line.origin.id in result:
+                quantity, amount = result[line.origin.id]
+                result[line.origin.id] = (
+                    quantity + to_quantity(line.quantity),
+                    amount + line.amount)
+        return result
+
+    @classmethod
+    def copy_progress(cls, lines, invoice, billed):
+        "Copy the lines of the contract to the invoice which continues it"
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        prices, completed = {}, set()
+        for line in lines:
+            if not line.progress_line:
+                continue
+            if isinstance(line.origin, SaleLine):
+                prices[line.id] = line.origin.unit_price
+            if line.progress_completed and same_quantity(
+                    line.progress_current_quantity,
+                    billed[line.progress_line.id].quantity):
+                completed.add(line.id)
+        return cls.copy(lines, default={
+                'invoice': invoice.id,
+                'origin': lambda data: data['origin'],
+                'unit_price': lambda data: prices.get(
+                    data['id'], data['unit_price']),
+                'progress_line': lambda data: data['progress_line'],
+                # The total of the line of a sale is the one of the sale
+                'progress_total_quantity': lambda data: (
+                    data['progress_total_quantity']
+                    if data['id'] not in prices else None),
+                'progress_completed': lambda data: data['id'] in completed,
+                })
+
+    @classmethod
+    def set_progress_current(cls, currents):
+        """
+        Set the current quantity of each line
+
+        currents is a list of tuples of line and quantity.
+        """
+        to_write = []
+        for line, quantity in currents:
+            to_write.extend(([line], {'progress_current_quantity': quantity}))
+        if to_write:
+            cls.write(*to_write)
+
+    @classmethod
+    def update_progress(cls, lines):
+        "Derive again the lines whose previous changed"
+        currents = []
+        lines = [l for l in lines if l.progress_line]
+        if not lines:
+            return
+        derived = cls._derive_progress(
+            [(l, {'progress_completed': l.progress_completed})
+                for l in lines], check=False)
+        for line, values in zip(lines, derived):
+            if any(getattr(line, n) != values[n] for n in [
+                        'progress_total_quantity',
+                        'progress_previous_quantity',
+                        'progress_previous_amount',
+                        'progress_previous_price',
+                        'progress_current_quantity',
+                        'progress_credit_quantity',
+                        'progress_credit_amount']):
+                currents.append((line, values['progress_current_quantity']))
+        with Transaction().set_context(_progress_update=True):
+            cls.set_progress_current(currents)
+
+    @classmethod
+    def check_progress(cls, lines, excluded):
+        "Check the figures of the lines against the live documents"
+        lines = [l for l in lines if l.progress_line]
+        derived = cls._derive_progress(
+            [(l, {'progress_completed': l.progress_completed})
+                for l in lines], excluded=excluded)
+        for line, values in zip(lines, derived):
+            for name in [
+                    'progress_total_quantity', 'progress_previous_quantity',
+                    'progress_previous_amount', 'progress_current_quantity',
+                    'progress_current_amount', 'quantity']:
+                if getattr(line, name) != values[name]:
+                    raise ProgressChangedError(gettext(
+                            'project_progress_invoice.msg_line_changed',
+                            line=line.rec_name,
+                            invoice=line.invoice.rec_name,
+                            **cls.__names__(field=name)))
+
+    # The fields from which the figures of a line derive
+    _progress_depends = {
+        'invoice', 'type', 'quantity', 'unit', 'unit_price', 'account',
+        'origin', 'progress_line', 'progress_total_quantity',
+        'progress_previous_quantity', 'progress_previous',
+        'progress_current_quantity', 'progress_current',
+        'progress_completed'}
+
+    @classmethod
+    def _before_create(cls, vlist):
+        vlist = super()._before_create(vlist)
+        with without_check_access():
+            return cls._derive_progress([(None, v) for v in vlist])
+
+    @classmethod
+    def _before_write(cls, *args):
+        # Derive first because what is read after super would stay in cache
+        extras = []
+        changes = []
+        actions = iter(args)
+        with without_check_access():
+            for lines, values in zip(actions, actions):
+                extras.append({})
+                if not values.keys() & cls._progress_depends:
+                    continue
+                for line in lines:
+                    if (line.progress_current_quantity is not None
+                            or (line.invoice
+                                and line.invoice.progress
+                                and line.invoice.is_modifiable)):
+                        changes.append((line, values))
+                        extras[-1][line.id] = None
+            if changes:
+                update = Transaction().context.get('_progress_update', False)
+                derived = iter(cls._derive_progress(
+                        changes, check=not update))
+                for extra in extras:
+                    for id_ in extra:
+                        extra[id_] = next(derived)
+        return add_values(super()._before_write(*args), extras)
+
+    @classmethod
+    def _derive_progress(cls, changes, check=True, excluded=()):
+        """
+        Return for each tuple of line and values of changes the values
+        completed by all the figures that derive from them.
+
+        The line is None when it is created.  Without check, the current
+        quantity is kept as near as possible when the previous changed.
+        """
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        result = []
+        invoices = {
+            i.id: i for i in Invoice.browse(list({
+                        v['invoice'] if 'invoice' in v else l.invoice.id
+                        for l, v in changes
+                        if v.get('invoice') or (l and l.invoice)}))}
+        if not any(
+                i.progress or (l and l.progress_current_quantity is not None)
+                for i in invoices.values() for l, _ in changes):
+            return [v for _, v in changes]
+        deriver = _ProgressDeriver(
+            cls, invoices, changes, check=check, excluded=excluded)
+        for line, values in changes:
+            result.append(deriver.derive(line, values))
+        return result
+
+    @classmethod
+    def on_modification(cls, mode, lines, field_names=None):
+        super().on_modification(mode, lines, field_names=field_names)
+        if mode == 'create':
+            progress = [
+                l for l in lines if l.progress_current_quantity is not None]
+            if progress:
+                cls._set_contract_lines(progress)
+        if mode != 'delete' and (
+                field_names is None or field_names & cls._progress_depends):
+            cls._update_progress_taxes(
+                [l for l in lines if l.invoice and l.invoice.progress])
+
+    @classmethod
+    def _set_contract_lines(cls, lines):
+        "Let the lines that bring an item in the contract be contract lines"
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        if contract_lines := [l for l in lines if not l.progress_line]:
+            point_to_self(contract_lines, 'progress_line')
+        sale_lines = [
+            l.origin for l in contract_lines if isinstance(l.origin, SaleLine)]
+        sale_lines = [l for l in sale_lines if not l.progress]
+        if sale_lines:
+            SaleLine.write(SaleLine.browse(sale_lines), {'progress': True})
+
+    @classmethod
+    def _update_progress_taxes(cls, lines):
+        # The taxes of a saved invoice follow the lines saved on their own
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        if Transaction().context.get('_progress_invoice'):
+            # Invoice updates them itself
+            return
+        invoices = {l.invoice.id for l in lines}
+        if invoices:
+            Invoice.update_taxes([
+                    i for i in Invoice.browse(list(invoices))
+                    if i.state == 'draft'])
+
+    @classmethod
+    def on_delete(cls, lines):
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        # The queued tasks must not inherit the context
+        context = Transaction().context
+        in_invoice = context.get('_progress_invoice')
+        with Transaction().set_context(_progress_invoice=False):
+            callbacks = super().on_delete(lines)
+        invoices = {
+            l.invoice.id for l in lines if l.invoice and l.invoice.progress}
+        if invoices and not in_invoice:
+            callbacks.append(lambda: Invoice.update_taxes([
+                        i for i in Invoice.search([
+                                ('id', 'in', list(invoices)),
+                                ('state', '=', 'draft'),
+                                ])]))
+        return callbacks
+
+    @classmethod
+    def copy(cls, lines, default=None):
+        default = default.copy() if default is not None else {}
+        for name in _ProgressDeriver.stored:
+            default.setdefault(name)
+        default.setdefault('progress_completed', False)
+        return super().copy(lines, default=default)
+
+
+class _ProgressDeriver:
+    """
+    Derive the figures of progress of lines saved together
+
+    Quantities are in the unit of the line, amounts in the currency of the
+    invoice.  What is asked to the database is asked once for all the lines.
+    """
+
+    # The fields that are empty on a line which is not on progress
+    stored = [
+        'progress_line', 'progress_total_quantity',
+        'progress_previous_quantity', 'progress_previous',
+        'progress_current_quantity', 'progress_current',
+        'progress_total_amount', 'progress_previous_amount',
+        'progress_current_amount', 'progress_previous_price',
+        'progress_credit_quantity', 'progress_credit_amount']
+
+    def __init__(self, Line, invoices, changes, check=True, excluded=()):
+        pool = Pool()
+        Account = pool.get('account.account')
+        Sale = pool.get('sale.sale')
+        SaleLine = pool.get('sale.line')
+        self.Line = Line
+        self.check = check
+        self.invoices = invoices
+        progress = [i for i in invoices.values() if i.progress]
+
+        accounts = {
+            a for a in (self.get(l, v, 'account') for l, v in changes) if a}
+        self.deposits = {
+            a.id for a in Account.browse(list(accounts))
+            if a.type and a.type.deposit}
+
+        contracts = {
+            i.progress_contract for i in progress
+            if i.progress_contract and i.progress_contract != i}
+        self.billed = Line.get_progress_billed(
+            contracts, excluded=excluded) if contracts else {}
+
+        self.creditable = {}
+        for invoice in progress:
+            if invoice.progress_credited_invoice:
+                self.creditable.update(Line.get_progress_creditable(
+                        [invoice.progress_credited_invoice],
+                        excluded=[invoice]))
+
+        sale_lines = defaultdict(set)
+        for line, values in changes:
+            if id_ := self.get_origin_id(line, values, 'sale.line'):
+                sale_lines[self.get(line, values, 'invoice')].add(id_)
+        self.sale_lines = {
+            l.id: l for l in SaleLine.browse(
+                list(set().union(*sale_lines.values())))}
+        brought_in = defaultdict(set)
+        for line, values in changes:
+            id_ = self.get_origin_id(line, values, 'sale.line')
+            invoice = invoices.get(self.get(line, values, 'invoice'))
+            if (id_ and invoice and invoice.progress
+                    and not self.is_carried(line, values)):
+                brought_in[invoice].add(self.sale_lines[id_])
+        self.ordinary = {}
+        for invoice, lines in brought_in.items():
+            if check:
+                Sale.check_progress_import({l.sale for l in lines}, invoice)
+            self.ordinary.update(Line.get_ordinary_billed(lines))
+
+        self.sequences = {}
+
+    @staticmethod
+    def get(line, values, name, default=None):
+        "Return the value of the field once the values are written"
+        if name in values:
+            return values[name]
+        elif line:
+            value = getattr(line, name)
+            if name == 'origin':
+                return str(value) if value else None
+            return getattr(value, 'id', value)
+        else:
+            return default
+
+    @classmethod
+    def get_origin_id(cls, line, values, model):
+        origin = cls.get(line, values, 'origin') or ''
+        name, _, id_ = str(origin).partition(',')
+        return int(id_) if name == model else None
+
+    @classmethod
+    def is_carried(cls, line, values):
+        "Test if the line continues or credits a contract line"
+        contract_line = cls.get(line, values, 'progress_line')
+        return bool(contract_line and (not line or contract_line != line.id))
+
+    def is_work(self, line, values, invoice):
+        if self.get(line, values, 'type', 'line') != 'line':
+            return False
+        if self.get(line, values, 'account') in self.deposits:
+            return False
+        origin = self.get_origin_id(line, values, 'account.invoice.line')
+        if origin:
+            return bool(
+                invoice.progress_credited_invoice
+                and self.is_carried(line, values))
+        return True
+
+    def derive(self, line, values):
+        invoice = self.invoices.get(self.get(line, values, 'invoice'))
+        values = values.copy()
+        if (not invoice or not invoice.progress
+                or not self.is_work(line, values, invoice)):
+            if line and line.progress_current_quantity is not None:
+                values.update(dict.fromkeys(self.stored))
+            else:
+                for name in self.stored & values.keys():
+                    values[name] = None
+            if line is None:
+                self.set_sequence(values, invoice)
+            return values
+
+        total = self.get_total(line, values, invoice)
+        previous, billed, price = self.get_previous(
+            line, values, invoice, total)
+        creditable = self.get_creditable(line, values, invoice)
+        if creditable:
+            credit_quantity, credit_amount = creditable
+        else:
+            credit_quantity = credit_amount = None
+        current = self.get_current(
+            line, values, invoice, total, previous, credit_quantity)
+        self.check_current(
+            line, values, invoice, total, previous, current, credit_quantity)
+
+        unit_price = self.get(line, values, 'unit_price') or Decimal(0)
+        currency = invoice.currency
+        values.update(
+            progress_total_quantity=float(total),
+            progress_previous_quantity=float(previous),
+            progress_previous=self.Line.get_progress_ratio(previous, total),
+            progress_current_quantity=float(current),
+            progress_current=self.Line.get_progress_ratio(current, total),
+            progress_total_amount=currency.round(total * unit_price),
+            progress_previous_amount=billed,
+            progress_previous_price=price,
+            progress_credit_quantity=(
+                float(credit_quantity) if creditable else None),
+            progress_credit_amount=credit_amount,
+            quantity=float(current - previous))
+        if line and not self.get(line, values, 'progress_line'):
+            values['progress_line'] = line.id
+        figures = self.Line(
+            type='line', currency=currency, invoice=None,
+            unit_price=unit_price, quantity=values['quantity'],
+            **{n: values[n] for n in [
+                    'progress_previous_quantity', 'progress_previous_amount',
+                    'progress_previous_price', 'progress_current_quantity',
+                    'progress_credit_quantity', 'progress_credit_amount']})
+        figures.progress_line = -1
+        amount = figures.on_change_with_amount()
+        values['progress_current_amount'] = billed + amount
+        if creditable and self.check:
+            limit = -credit_amount
+            if not min(0, limit) <= amount <= max(0, limit):
+                raise ProgressCreditError(self.message(
+                        'msg_credit_beyond', line, values, invoice,
+                        credited=(
+                            invoice.progress_credited_invoice.rec_name)))
+        if line is None:
+            self.set_sequence(values, invoice)
+        return values
+
+    def set_sequence(self, values, invoice):
+        "Place the new line after the others"
+        if not invoice or not invoice.progress or values.get('sequence'):
+            return
+        if invoice.id not in self.sequences:
+            self.sequences[invoice.id] = invoice.next_line_sequence
+        values['sequence'] = self.sequences[invoice.id]
+        self.sequences[invoice.id] += 10
+
+    def get_total(self, line, values, invoice):
+        name = 'progress_total_quantity'
+        typed = self.quantity(line, values, invoice, name)
+        sale_line = self.sale_lines.get(
+            self.get_origin_id(line, values, 'sale.line'))
+        if sale_line:
+            total = to_quantity(sale_line.quantity)
+            unit = self.get(line, values, 'unit')
+            if unit != (sale_line.unit.id if sale_line.unit else None):
+                raise ProgressLineError(self.message(
+                        'msg_unit_sale', line, values, invoice,
+                        sale=sale_line.sale.rec_name))
+            if typed is not None and not same_quantity(typed, total):
+                raise ProgressLineError(self.message(
+                        'msg_total_sale', line, values, invoice,
+                        sale=sale_line.sale.rec_name))
+            return total
+        if typed is None and line:
+            typed = line.progress_total_quantity
+        if typed is None:
+            typed = self.quantity(line, values, invoice, 'quantity')
+        if typed is None and line:
+            typed = line.quantity
+        return to_quantity(typed)
+
+    def get_previous(self, line, values, invoice, total):
+        "Return the quantity, the amount and the price billed before"
+        typed = self.quantity(
+            line, values, invoice, 'progress_previous_quantity')
+        if typed is None:
+            ratio = self.quantity(line, values, invoice, 'progress_previous')
+            if ratio is not None:
+                typed = to_quantity(total * to_quantity(ratio))
+        unit_price = self.get(line, values, 'unit_price') or Decimal(0)
+        sale_line = self.get_origin_id(line, values, 'sale.line')
+        if self.is_carried(line, values):
+            billed = self.billed.get(
+                self.get(line, values, 'progress_line'),
+                Billed(0, invoice.currency.round(Decimal(0)), None, None))
+            previous = to_quantity(billed.quantity)
+            amount, price = billed.amount, billed.unit_price
+        elif sale_line in self.ordinary:
+            quantity, amount = self.ordinary[sale_line]
+            previous, price = to_quantity(quantity), unit_price
+        elif invoice.previous_progress_invoice:
+            previous, price = Decimal(0), None
+            amount = invoice.currency.round(Decimal(0))
+        else:
+            # Work billed before Tryton
+            if typed is None and line:
+                typed = line.progress_previous_quantity
+            previous = to_quantity(typed)
+            amount = invoice.currency.round(previous * unit_price)
+            return previous, amount, unit_price
+        if (typed is not None and self.check
+                and not same_quantity(typed, previous)):
+            raise ProgressLineError(self.message(
+                    'msg_previous_readonly', line, values, invoice))
+        return previous, amount, price or unit_price
+
+    def get_creditable(self, line, values, invoice):
+        origin = self.get_origin_id(line, values, 'account.invoice.line')
+        if invoice.progress_credited_invoice and origin:
+            return self.creditable.get(origin, (Decimal(0), Decimal(0)))
+
+    def get_current(
+            self, line, values, invoice, total, previous, credit_quantity):
+        typed = self.quantity(
+            line, values, invoice, 'progress_current_quantity')
+        if typed is None:
+            ratio = self.quantity(line, values, invoice, 'progress_current')
+            if ratio is not None:
+                typed = to_quantity(total * to_quantity(ratio))
+        completed = self.get(line, values, 'progress_completed')
+        if (self.check and typed is not None
+                and line and line.progress_completed and completed
+                and line.progress_current_quantity is not None
+                and not same_quantity(
+                    typed, line.progress_current_quantity)):
+            raise ProgressCompletedError(self.message(
+                    'msg_completed', line, values, invoice))
+        if typed is None and line:
+            typed = line.progress_current_quantity
+            if typed is None and not self.is_carried(line, values):
+                # An ordinary line becomes work
+                typed = to_quantity(line.quantity) + previous
+            elif not self.check and credit_quantity is not None:
+                # What is credited does not depend on what is billed before
+                typed = previous + to_quantity(line.quantity)
+        if typed is None:
+            if credit_quantity is not None:
+                typed = previous - credit_quantity
+            elif invoice.progress_closing and not completed:
+                typed = total
+            elif (self.is_carried(line, values)
+                    or self.get_origin_id(line, values, 'sale.line')):
+                typed = previous
+            else:
+                typed = total
+        current = to_quantity(typed)
+        if not self.check and credit_quantity is None:
+            # What was billed meanwhile is not to credit by an invoice
+            if abs(current) < abs(previous):
+                current = previous
+        for bound in [previous, total]:
+            if same_quantity(current, bound):
+                current = bound
+        return current
+
+    def check_current(
+            self, line, values, invoice, total, previous, current,
+            credit_quantity):
+        if not self.check:
+            return
+
+        def between(value, a, b):
+            return min(a, b) <= value <= max(a, b)
+
+        if not between(previous, Decimal(0), total):
+            raise ProgressLineError(self.message(
+                    'msg_total_below_previous', line, values, invoice,
+                    total=float(total), previous=float(previous)))
+        if credit_quantity is not None:
+            if not between(current, previous, previous - credit_quantity):
+                raise ProgressCreditError(self.message(
+                        'msg_credit_beyond', line, values, invoice,
+                        credited=invoice.progress_credited_invoice.rec_name))
+        elif not between(current, previous, total):
+            raise ProgressLineError(self.message(
+                    'msg_current_range', line, values, invoice,
+                    current=float(current), previous=float(previous),
+                    total=float(total)))
+
+    def quantity(self, line, values, invoice, name):
+        "Return the quantity or the ratio typed, None if there is none"
+        value = values.get(name)
+        if value is None:
+            return
+        if not math.isfinite(value):
+            raise ProgressLineError(self.message(
+                    'msg_not_a_number', line, values, invoice,
+                    **self.Line.__names__(field=name)))
+        return value
+
+    def message(self, message, line, values, invoice, **variables):
+        pool = Pool()
+        Product = pool.get('product.product')
+        if line:
+            name = line.rec_name
+        elif values.get('product'):
+            name = Product(values['product']).rec_name
+        else:
+            name = firstline(values.get('description') or '')
+        return gettext(
+            f'project_progress_invoice.{message}',
+            line=name, invoice=invoice.rec_name, **variables)
+
+
+class ImportProgressStart(ModelView):
+    __name__ = 'account.invoice.import_progress.start'
+
+    invoice = fields.Many2One('account.invoice', "Invoice", readonly=True)
+    company = fields.Many2One('company.company', "Company", readonly=True)
+    party = fields.Many2One(
+        'party.party', "Party", readonly=True,
+        context={
+            'company': Eval('company', -1),
+            },
+        depends={'company'})
+    currency = fields.Many2One(
+        'currency.currency', "Currency", readonly=True)
+    states = fields.Char("States", readonly=True)
+    sales = fields.Many2Many(
+        'sale.sale', None, None, "Sales", required=True,
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ('currency', '=', Eval('currency', -1)),
+            ['OR',
+                ('invoice_party', '=', Eval('party', -1)),
+                [
+                    ('invoice_party', '=', None),
+                    ('party', '=', Eval('party', -1)),
+                    ],
+                ],
+            ('invoice_method', 'in', ['progress', 'manual']),
+            If(Eval('states') == 'quotation',
+                ('state', '=', 'quotation'),
+                If(Eval('states') == 'sale',
+                    ('state', 'in', ['confirmed', 'processing']),
+                    ('state', 'in',
+                        ['quotation', 'confirmed', 'processing']))),
+            ])
+
+
+class ImportProgress(Wizard):
+    __name__ = 'account.invoice.import_progress'
+
+    start = StateView(
+        'account.invoice.import_progress.start',
+        'project_progress_invoice.import_progress_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Import", 'import_', 'tryton-ok', default=True),
+            ])
+    import_ = StateTransition()
+
+    def default_start(self, fields):
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        action_id = Transaction().context.get('action_id')
+        states = None
+        for name in ['quotation', 'sale']:
+            if action_id and action_id == ModelData.get_id(
+                    'project_progress_invoice',
+                    f'wizard_import_progress_{name}'):
+                states = name
+        return {
+            'invoice': self.record.id,
+            'company': self.record.company.id,
+            'party': self.record.party.id,
+            'currency': self.record.currency.id,
+            'states': states,
+            }
+
+    def transition_import_(self):
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        Sale.import_progress(list(self.start.sales), self.record)
+        return 'end'
+
+
+class SetProgressStart(ModelView):
+    __name__ = 'account.invoice.set_progress.start'
+
+    invoice = fields.Many2One('account.invoice', "Invoice", readonly=True)
+    ratio = fields.Float(
+        "Progress", digits=(None, 4), required=True,
+        domain=[
+            ('ratio', '>=', 0),
+            ('ratio', '<=', 1),
+            ],
+        help="The progress to set on the lines that are not completed.\n"
+        "What was billed beyond it before stays.")
+    section = fields.Many2One(
+        'account.invoice.line', "Section",
+        domain=[
+            ('invoice', '=', Eval('invoice', -1)),
+            ('type', '=', 'title'),
+            ],
+        help="Leave empty to set the progress of all lines.")
+
+
+class SetProgress(Wizard):
+    __name__ = 'account.invoice.set_progress'
+
+    start = StateView(
+        'account.invoice.set_progress.start',
+        'project_progress_invoice.set_progress_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Set", 'set_', 'tryton-ok', default=True),
+            ])
+    set_ = StateTransition()
+
+    def default_start(self, fields):
+        return {'invoice': self.record.id}
+
+    def transition_set_(self):
+        self.record.set_progress_ratio(self.start.ratio, self.start.section)
+        return 'end'

@@ -1,0 +1,569 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+from collections import defaultdict
+from itertools import chain
+
+from sql import Null
+from sql.aggregate import Max, Sum
+from sql.conditionals import Case
+
+from trytond.i18n import gettext
+from trytond.model import ModelView, fields
+from trytond.modules.sale.exceptions import SaleValidationError
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Eval
+from trytond.tools import grouped_slice
+from trytond.transaction import Transaction, without_check_access
+
+from .exceptions import ProgressAccessError, ProgressImportError
+from .invoice import OPEN, same_quantity, to_quantity
+
+
+class Sale(metaclass=PoolMeta):
+    __name__ = 'sale.sale'
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.invoice_method.selection.append(('progress', "On Progress"))
+        cls._buttons.update({
+                'progress_invoice': {
+                    'invisible': ~Eval('state').in_(
+                        ['quotation', 'confirmed', 'processing']),
+                    'depends': ['state'],
+                    },
+                'bill_on_progress': {
+                    'invisible': (
+                        ~Eval('state').in_(['confirmed', 'processing'])
+                        | (Eval('invoice_method') == 'progress')),
+                    'depends': ['state', 'invoice_method'],
+                    },
+                })
+
+    @classmethod
+    def check_method(cls, sales, field_names=None):
+        super().check_method(sales, field_names=field_names)
+        if field_names and not (field_names & {
+                    'invoice_method', 'shipment_method'}):
+            return
+        for sale in sales:
+            if (sale.invoice_method == 'progress'
+                    and sale.shipment_method == 'invoice'):
+                raise SaleValidationError(
+                    gettext('sale.msg_sale_invalid_method',
+                        invoice_method=sale.invoice_method_string,
+                        shipment_method=sale.shipment_method_string,
+                        sale=sale.rec_name))
+
+    @property
+    def on_progress(self):
+        "If the sale was ever billed on progress"
+        return any(l.progress for l in self.line_lines)
+
+    @property
+    def progress_documents(self):
+        "The open and live documents of the contract from the oldest"
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        if not self.on_progress:
+            return []
+        invoices = Invoice.search([
+                ('lines.progress_line.origin.sale', '=', self.id,
+                    'sale.line'),
+                ('state', 'in', OPEN + ['posted', 'paid']),
+                ],
+            order=[('progress_number', 'ASC'), ('id', 'ASC')])
+        return [i for i in invoices if not i.is_progress_refund]
+
+    def get_invoices(self, name):
+        invoices = super().get_invoices(name)
+        if self.on_progress:
+            # The origin of a credit line is the credited line
+            invoices += [
+                i for i in self._get_progress_credits() if i not in invoices]
+        return invoices
+
+    def _get_progress_credits(self):
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        return Invoice.search([
+                ('lines.progress_line.origin.sale', '=', self.id,
+                    'sale.line'),
+                ('progress_credited_invoice', '!=', None),
+                ])
+
+    @classmethod
+    def search_invoices(cls, name, clause):
+        domain = super().search_invoices(name, clause)
+        operator = clause[1]
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            domain,
+            ('lines', 'where', [
+                    ('invoice_lines.progress_lines.invoice'
+                        + clause[0][len(name):], *clause[1:]),
+                    ('type', '=', 'line'),
+                    ]),
+            ]
+
+    @property
+    def _invoices_for_state(self):
+        invoices = super()._invoices_for_state
+        if self.invoice_method == 'progress' or self.on_progress:
+            # What is cancelled is billed again by the next document
+            invoices = [
+                i for i in invoices
+                if i.state != 'cancelled' and not i.is_progress_refund]
+        return invoices
+
+    def get_invoice_state(self):
+        state = super().get_invoice_state()
+        if (state == 'paid'
+                and (self.invoice_method == 'progress' or self.on_progress)
+                and not all(l.progress_finished for l in self.line_lines)):
+            state = 'partially paid'
+        return state
+
+    def create_invoice(self):
+        if self.invoice_method == 'progress' or self.on_progress:
+            return
+        return super().create_invoice()
+
+    @classmethod
+    def manual_invoice(cls, sales):
+        for sale in sales:
+            if documents := sale.progress_documents:
+                raise ProgressImportError(gettext(
+                        'project_progress_invoice.msg_sale_manual_invoice',
+                        sale=sale.rec_name,
+                        invoice=documents[-1].rec_name))
+        super().manual_invoice(sales)
+
+    @classmethod
+    def _process_invoice_fulfillment_states(cls, sales):
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        super()._process_invoice_fulfillment_states(sales)
+        # An ordinary invoice of a manual sale may have changed
+        contracts = {
+            d.progress_contract for s in sales
+            if s.invoice_method == 'manual' and s.on_progress
+            for d in s.progress_documents}
+        if contracts:
+            Invoice.update_progress(contracts)
+
+    @classmethod
+    def check_progress_import(cls, sales, invoice):
+        "Check the lines of the sales can be billed by the progress invoice"
+        for sale in sales:
+            def refuse(message, **variables):
+                raise ProgressImportError(gettext(
+                        f'project_progress_invoice.{message}',
+                        sale=sale.rec_name, invoice=invoice.rec_name,
+                        **variables))
+
+            if sale.invoice_method not in {'progress', 'manual'}:
+                refuse('msg_sale_method', method=sale.invoice_method_string)
+            if sale.state not in {'quotation', 'confirmed', 'processing'}:
+                refuse('msg_sale_state', state=sale.state_string)
+            for name in ['company', 'currency']:
+                if getattr(sale, name) != getattr(invoice, name):
+                    refuse('msg_sale_other',
+                        value=getattr(sale, name).rec_name,
+                        expected=getattr(invoice, name).rec_name,
+                        **cls.__names__(field=name))
+            party = sale.invoice_party or sale.party
+            if party != invoice.party:
+                refuse('msg_sale_other',
+                    value=party.rec_name, expected=invoice.party.rec_name,
+                    **cls.__names__(field='party'))
+            for document in sale.progress_documents:
+                if document.progress_contract != (
+                        invoice.progress_contract or invoice):
+                    refuse('msg_sale_contract', document=document.rec_name)
+            for line in sale.line_lines:
+                for invoice_line in line.invoice_lines:
+                    if (invoice_line.invoice
+                            and invoice_line.invoice != invoice
+                            and not invoice_line.invoice.progress
+                            and invoice_line.invoice.state in OPEN):
+                        refuse('msg_sale_open_invoice',
+                            open=invoice_line.invoice.rec_name)
+
+    @classmethod
+    def import_progress(cls, sales, invoice):
+        "Add to the draft progress invoice the lines of the sales"
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        cls.lock(sales)
+        if invoice.progress_contract:
+            Invoice.lock([invoice.progress_contract])
+        if (invoice.state != 'draft' or not invoice.progress
+                or invoice.progress_credited_invoice):
+            raise ProgressImportError(gettext(
+                    'project_progress_invoice.msg_import_draft',
+                    invoice=invoice.rec_name))
+        cls.check_progress_import(sales, invoice)
+        sequence = invoice.next_line_sequence
+        present = {
+            l.progress_line.origin for l in invoice.lines if l.progress_line}
+        several = len(
+            {o.sale for o in present if o and o.__name__ == 'sale.line'}
+            | set(sales)) > 1
+        lines = []
+        if several:
+            lines.extend(invoice.get_missing_sale_titles())
+        for sale in sales:
+            sale_lines = sale.get_progress_invoice_lines(present)
+            if not any(l.type == 'line' for l in sale_lines):
+                raise ProgressImportError(gettext(
+                        'project_progress_invoice.msg_sale_imported',
+                        sale=sale.rec_name, invoice=invoice.rec_name))
+            if several:
+                lines.append(invoice.get_sale_title(sale, sequence))
+                sequence += 10
+            for line in sale_lines:
+                line.sequence = sequence
+                sequence += 10
+            lines.extend(sale_lines)
+        with without_check_access():
+            invoice = Invoice(invoice.id)
+            invoice.lines = [*invoice.lines, *lines]
+            invoice.save()
+        cls.__queue__.process(sales)
+
+    def get_progress_invoice_lines(self, present):
+        """
+        Return the lines to bill the whole sale on progress but those whose
+        sale line is present
+        """
+        pool = Pool()
+        InvoiceLine = pool.get('account.invoice.line')
+        lines = []
+        partial = any(l in present for l in self.lines)
+        with Transaction().set_context(_progress_total=True):
+            for line in self.lines:
+                if line in present:
+                    continue
+                elif line.type == 'line':
+                    lines.extend(line.get_invoice_line())
+                elif not partial:
+                    lines.append(InvoiceLine(
+                            type=line.type,
+                            invoice_type='out',
+                            company=self.company,
+                            currency=self.currency,
+                            description=line.description,
+                            note=line.note))
+        return lines
+
+    @classmethod
+    @ModelView.button_action('project_progress_invoice.act_progress_invoice')
+    def progress_invoice(cls, sales):
+        cls.lock(sales)
+        return {'res_id': [s.get_progress_invoice().id for s in sales]}
+
+    def get_progress_invoice(self):
+        "Return the open progress invoice or else a new one"
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        documents = self.progress_documents
+        for document in documents:
+            if (document.state in OPEN
+                    and not document.progress_credited_invoice):
+                return document
+        if documents:
+            contract, = {d.progress_contract for d in documents}
+            last = Invoice.get_last_progress(contract)
+            invoice, = Invoice.create_next_progress([last])
+        else:
+            invoice = self._get_invoice()
+            invoice.progress = True
+            invoice.description = self.description
+            invoice.save()
+            self.__class__.import_progress([self], invoice)
+            self.copy_resources_to(invoice)
+        return invoice
+
+    @classmethod
+    @ModelView.button
+    def bill_on_progress(cls, sales):
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        InvoiceLine = pool.get('account.invoice.line')
+        cls.lock(sales)
+        lines, invoices = [], set()
+        for sale in sales:
+            for line in chain(*(l.invoice_lines for l in sale.line_lines)):
+                if not line.invoice:
+                    lines.append(line)
+                elif line.invoice.state in OPEN:
+                    lines.append(line)
+                    invoices.add(line.invoice)
+                elif line.invoice.state != 'cancelled':
+                    raise ProgressImportError(gettext(
+                            'project_progress_invoice.msg_sale_posted',
+                            sale=sale.rec_name,
+                            invoice=line.invoice.rec_name))
+        with without_check_access():
+            cls.write(sales, {'invoice_method': 'progress'})
+            InvoiceLine.delete(lines)
+            invoices = Invoice.browse(invoices)
+            Invoice.delete([i for i in invoices if not i.lines])
+            Invoice.update_taxes([i for i in invoices if i.lines])
+        cls.process(sales)
+
+    @classmethod
+    def _check_progress(cls, sales, states):
+        "Refuse what the progress invoices in the states forbid"
+        for sale in sales:
+            for document in sale.progress_documents:
+                if document.state in states:
+                    raise ProgressAccessError(gettext(
+                            'project_progress_invoice.msg_sale_in_contract',
+                            sale=sale.rec_name,
+                            invoice=document.rec_name))
+
+    @classmethod
+    def cancel(cls, sales):
+        if Transaction().context.get('_skip_on_progress'):
+            sales = [s for s in sales if not s.progress_documents]
+        cls._check_progress(sales, OPEN + ['posted', 'paid'])
+        super().cancel(sales)
+
+    @classmethod
+    def draft(cls, sales):
+        cls._check_progress(sales, OPEN + ['posted', 'paid'])
+        super().draft(sales)
+
+    @classmethod
+    def cancel_expired_quotation(cls):
+        with Transaction().set_context(_skip_on_progress=True):
+            super().cancel_expired_quotation()
+
+    @classmethod
+    def check_modification(cls, mode, sales, values=None, external=False):
+        super().check_modification(
+            mode, sales, values=values, external=external)
+        if mode == 'delete':
+            cls._check_progress(sales, OPEN + ['posted', 'paid'])
+
+
+class SaleLine(metaclass=PoolMeta):
+    __name__ = 'sale.line'
+
+    progress = fields.Boolean(
+        "On Progress", readonly=True,
+        help="If the line was ever billed on progress.")
+    progress_billed_quantity = fields.Function(
+        fields.Float("Quantity Billed on Progress"),
+        'get_progress_quantities')
+    progress_paid_quantity = fields.Function(
+        fields.Float("Quantity Paid on Progress"),
+        'get_progress_quantities')
+    progress_finished = fields.Function(
+        fields.Boolean("Progress Finished"), 'get_progress_quantities')
+    quantity_unit = fields.Function(
+        fields.Many2One(
+            'product.uom', "Quantity Unit",
+            help="The unit whose digits the invoiced quantities have."),
+        None, loading='eager')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        # The unit never decides the money
+        cls.quantity_to_invoice.digits = 'quantity_unit'
+        cls.actual_quantity.digits = 'quantity_unit'
+
+    @classmethod
+    def column_quantity_unit(cls, tables):
+        table, _ = tables[None]
+        return Case(
+            (table.progress == True, Null),  # noqa: E712
+            else_=table.unit)
+
+    @fields.depends('unit', 'progress')
+    def on_change_with_quantity_unit(self, name=None):
+        return self.unit if not self.progress else None
+
+    @classmethod
+    def get_progress_quantities(cls, lines, names):
+        """
+        Return what the progress invoices bill of the lines, in their unit
+
+        It includes what the ordinary invoices of a manual sale billed.
+        """
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        InvoiceLine = pool.get('account.invoice.line')
+        cursor = Transaction().connection.cursor()
+        result = {n: dict.fromkeys((l.id for l in lines), 0.) for n in names}
+        if 'progress_finished' in names:
+            result['progress_finished'] = dict.fromkeys(
+                (l.id for l in lines), False)
+        lines = [l for l in lines if l.progress]
+        if not lines:
+            return result
+
+        table = InvoiceLine.__table__()
+        contract_line = InvoiceLine.__table__()
+        invoice = Invoice.__table__()
+        live = Invoice._progress_live(invoice)
+        used = live | invoice.state.in_(OPEN)
+        opening = Case(
+            (table.id == contract_line.id, table.progress_previous_quantity),
+            else_=0)
+        rows = defaultdict(list)
+        for sub_lines in grouped_slice(lines):
+            cursor.execute(*table
+                .join(contract_line,
+                    condition=table.progress_line == contract_line.id)
+                .join(invoice, condition=table.invoice == invoice.id)
+                .select(
+                    contract_line.origin,
+                    invoice.progress_contract,
+                    Sum(Case((live, table.quantity), else_=0)),
+                    Sum(Case(
+                            (live & (invoice.state == 'paid'),
+                                table.quantity),
+                            else_=0)),
+                    Sum(opening),
+                    Max(Case((used, 1), else_=0)),
+                    Max(Case(
+                            (live
+                                & (invoice.progress_credited_invoice == Null),
+                                table.id),
+                            else_=Null)),
+                    where=fields.SQL_OPERATORS['in'](
+                        contract_line.origin, [str(l) for l in sub_lines]),
+                    group_by=[
+                        contract_line.origin, contract_line.id,
+                        invoice.progress_contract]))
+            for origin, *values, used_, last in cursor:
+                if used_:
+                    rows[int(origin.split(',')[1])].append((*values, last))
+        contracts = {r[0] for v in rows.values() for r in v}
+        closed = Invoice._get_closed_contracts(contracts)
+        billed = InvoiceLine.get_ordinary_billed(lines)
+        paid = InvoiceLine.get_ordinary_billed(lines, states=['paid'])
+        for line in lines:
+            manual = line.id in billed
+            figures = {
+                'progress_billed_quantity': billed[line.id][0] if manual else 0,
+                'progress_paid_quantity': paid[line.id][0] if manual else 0,
+                }
+            is_closed, last = False, None
+            for contract, live, paid_, opening, last in rows.get(line.id, []):
+                is_closed |= contract in closed
+                opening = 0 if manual else to_quantity(opening)
+                figures['progress_billed_quantity'] += (
+                    to_quantity(live) + opening)
+                figures['progress_paid_quantity'] += (
+                    to_quantity(paid_) + opening)
+            if last:
+                last = InvoiceLine(last)
+                completed = last.progress_completed and same_quantity(
+                    last.progress_current_quantity,
+                    figures['progress_billed_quantity'])
+            else:
+                completed = False
+            figures['progress_finished'] = (
+                is_closed or completed or same_quantity(
+                    line.quantity, figures['progress_billed_quantity']))
+            for name in names:
+                value = figures[name]
+                if name != 'progress_finished':
+                    value = float(value)
+                result[name][line.id] = value
+        return result
+
+    @property
+    def _invoice_remaining_quantity(self):
+        if self.progress and self.type == 'line':
+            return float(
+                to_quantity(self.quantity)
+                - to_quantity(self.progress_paid_quantity))
+        return super()._invoice_remaining_quantity
+
+    def _get_invoice_line_quantity(self):
+        if (self.progress or self.sale.invoice_method == 'progress'
+                or Transaction().context.get('_progress_total')):
+            return self.quantity
+        return super()._get_invoice_line_quantity()
+
+    def _get_invoiced_quantity(self):
+        if Transaction().context.get('_progress_total'):
+            return 0
+        if self.progress:
+            if self.progress_finished:
+                return self.quantity
+            return self.progress_billed_quantity
+        return super()._get_invoiced_quantity()
+
+    def _get_invoice_line_moves(self, quantity):
+        if Transaction().context.get('_progress_total'):
+            return []
+        return super()._get_invoice_line_moves(quantity)
+
+    def set_quantities(self):
+        super().set_quantities()
+        if self.type != 'line' or not self.progress:
+            return
+        # The unit never decides the money
+        invoiced = to_quantity(self._get_invoiced_quantity())
+        quantity_to_invoice = float(to_quantity(self.quantity) - invoiced)
+        if self.quantity_to_invoice != quantity_to_invoice:
+            self.quantity_to_invoice = quantity_to_invoice
+        moved = sum(
+            to_quantity(m.quantity) for m in self.moves
+            if m.state != 'cancelled' and m.unit == self.unit)
+        actual_quantity = float(max(
+                moved.copy_sign(to_quantity(self.quantity)) if moved else 0,
+                to_quantity(self.progress_billed_quantity), key=abs))
+        if self.actual_quantity != actual_quantity:
+            self.actual_quantity = actual_quantity
+
+    @classmethod
+    def copy(cls, lines, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('progress', False)
+        return super().copy(lines, default=default)
+
+
+class Amendment(metaclass=PoolMeta):
+    __name__ = 'sale.amendment'
+
+    @classmethod
+    def validate_amendment(cls, amendments):
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        sales = Sale.browse(list({a.sale.id for a in amendments}))
+        Sale.lock(sales)
+        Sale._check_progress(sales, OPEN)
+        for amendment in amendments:
+            for line in amendment.lines:
+                if line.action == 'line':
+                    cls._check_progress_line(line)
+        super().validate_amendment(amendments)
+
+    @classmethod
+    def _check_progress_line(cls, line):
+        sale_line = line.line
+        billed = sale_line.progress_billed_quantity
+        if not billed:
+            return
+        if line.unit != sale_line.unit:
+            raise ProgressAccessError(gettext(
+                    'project_progress_invoice.msg_amendment_unit',
+                    line=sale_line.rec_name))
+        low, high = sorted([0, line.quantity])
+        if not low <= billed <= high:
+            raise ProgressAccessError(gettext(
+                    'project_progress_invoice.msg_amendment_quantity',
+                    line=sale_line.rec_name,
+                    quantity=line.quantity,
+                    billed=billed))
