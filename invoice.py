@@ -1,5 +1,6 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
+import copy
 import math
 from collections import defaultdict, namedtuple
 from decimal import Decimal
@@ -26,6 +27,8 @@ from .exceptions import (
     ProgressContractError, ProgressCreditError, ProgressLineError)
 
 OPEN = ['draft', 'validated']
+# How many records a query names: it has other parameters as well
+SLICE = backend.MAX_QUERY_PARAMS // 2
 
 Billed = namedtuple('Billed', ['quantity', 'amount', 'unit_price', 'line'])
 
@@ -61,7 +64,7 @@ def point_to_self(records, name):
     transaction = Transaction()
     cursor = transaction.connection.cursor()
     table = cls.__table__()
-    for sub_records in grouped_slice(records):
+    for sub_records in grouped_slice(records, SLICE):
         ids = [r.id for r in sub_records]
         cursor.execute(*table.update(
                 [getattr(table, name)], [table.id],
@@ -71,6 +74,26 @@ def point_to_self(records, name):
         if cls.__name__ in cache:
             for record in records:
                 cache[cls.__name__].pop(record.id, None)
+
+
+class RecordFunction(fields.Function):
+    """
+    A function field whose value on a record is the one of on_change_with
+
+    It is only read with the record for the client, by its column, to let the
+    records of the server be read as without it.
+    """
+
+    def __get__(self, inst, cls):
+        if inst is None:
+            return self
+        return getattr(inst, f'on_change_with_{self.name}')()
+
+    def __copy__(self):
+        return RecordFunction(copy.copy(self._field), self.getter)
+
+    def __deepcopy__(self, memo):
+        return RecordFunction(copy.deepcopy(self._field, memo), self.getter)
 
 
 def add_values(result, extras):
@@ -222,7 +245,7 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def default_progress(cls):
-        return Transaction().context.get('progress', False)
+        return False
 
     @classmethod
     def default_progress_closing(cls):
@@ -288,7 +311,7 @@ class Invoice(metaclass=PoolMeta):
         cursor = Transaction().connection.cursor()
         table = cls.__table__()
         ids = []
-        for sub_contracts in grouped_slice(contracts):
+        for sub_contracts in grouped_slice(contracts, SLICE):
             where = fields.SQL_OPERATORS['in'](
                 table.progress_contract, [int(c) for c in sub_contracts])
             if excluded:
@@ -366,7 +389,7 @@ class Invoice(metaclass=PoolMeta):
         document = cls.__table__()
         line = Line.__table__()
         own = document.id == invoice.id
-        for sub_ids in map(list, grouped_slice(invoices)):
+        for sub_ids in map(list, grouped_slice(invoices, SLICE)):
             # The last line of each item tells the figures of the item:
             # deleted from the invoice, it still belongs to the contract.
             ranked = (invoice
@@ -987,10 +1010,10 @@ class Invoice(metaclass=PoolMeta):
             default.setdefault(
                 'lines', lambda data: text_lines.get(
                     data['id'], data['lines']))
-            automatic_taxes = {
+            manual_taxes = {
                 i.id: [t.id for t in i.taxes if t.manual] for i in progress}
             default.setdefault(
-                'taxes', lambda data: automatic_taxes.get(
+                'taxes', lambda data: manual_taxes.get(
                     data['id'], data['taxes']))
         return super().copy(invoices, default=default)
 
@@ -1185,11 +1208,11 @@ class InvoiceLine(metaclass=PoolMeta):
         currency='currency', digits='currency', readonly=True)
     section_number = fields.Function(
         fields.Integer("Section"), 'get_section_number')
-    quantity_unit = fields.Function(
+    quantity_unit = RecordFunction(
         fields.Many2One(
             'product.uom', "Quantity Unit",
             help="The unit whose digits the quantity has."),
-        None, loading='eager')
+        None)
 
     @classmethod
     def __setup__(cls):
@@ -1296,6 +1319,16 @@ class InvoiceLine(metaclass=PoolMeta):
             return ratio
         return float(
             to_quantity(self.progress_total_quantity) * to_quantity(ratio))
+
+    @fields.depends(
+        'quantity', 'progress_total_quantity', 'progress_line', 'invoice',
+        '_parent_invoice.progress')
+    def on_change_with_progress_total_quantity(self):
+        total = self.progress_total_quantity
+        if (total is None and not self.progress_line
+                and self.invoice and self.invoice.progress):
+            total = self.quantity
+        return total
 
     @fields.depends(
         'progress_total_quantity', 'progress_current_quantity',

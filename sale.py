@@ -16,7 +16,8 @@ from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import ProgressAccessError, ProgressImportError
-from .invoice import OPEN, same_quantity, to_quantity
+from .invoice import (
+    OPEN, SLICE, RecordFunction, same_quantity, to_quantity)
 
 
 class Sale(metaclass=PoolMeta):
@@ -58,7 +59,9 @@ class Sale(metaclass=PoolMeta):
     @property
     def on_progress(self):
         "If the sale was ever billed on progress"
-        return any(l.progress for l in self.line_lines)
+        return (
+            self.invoice_method in {'progress', 'manual'}
+            and any(l.progress for l in self.line_lines))
 
     @property
     def progress_documents(self):
@@ -128,7 +131,7 @@ class Sale(metaclass=PoolMeta):
         return state
 
     def create_invoice(self):
-        if self.invoice_method == 'progress' or self.on_progress:
+        if self.invoice_method == 'progress' or self.progress_documents:
             return
         return super().create_invoice()
 
@@ -366,11 +369,13 @@ class SaleLine(metaclass=PoolMeta):
         'get_progress_quantities')
     progress_finished = fields.Function(
         fields.Boolean("Progress Finished"), 'get_progress_quantities')
-    quantity_unit = fields.Function(
+    in_progress_contract = fields.Function(
+        fields.Boolean("In Progress Contract"), 'get_progress_quantities')
+    quantity_unit = RecordFunction(
         fields.Many2One(
             'product.uom', "Quantity Unit",
             help="The unit whose digits the invoiced quantities have."),
-        None, loading='eager')
+        None)
 
     @classmethod
     def __setup__(cls):
@@ -401,10 +406,11 @@ class SaleLine(metaclass=PoolMeta):
         Invoice = pool.get('account.invoice')
         InvoiceLine = pool.get('account.invoice.line')
         cursor = Transaction().connection.cursor()
-        result = {n: dict.fromkeys((l.id for l in lines), 0.) for n in names}
-        if 'progress_finished' in names:
-            result['progress_finished'] = dict.fromkeys(
-                (l.id for l in lines), False)
+        flags = {'progress_finished', 'in_progress_contract'}
+        result = {
+            n: dict.fromkeys(
+                (l.id for l in lines), False if n in flags else 0.)
+            for n in names}
         lines = [l for l in lines if l.progress]
         if not lines:
             return result
@@ -418,7 +424,7 @@ class SaleLine(metaclass=PoolMeta):
             (table.id == contract_line.id, table.progress_previous_quantity),
             else_=0)
         rows = defaultdict(list)
-        for sub_lines in grouped_slice(lines):
+        for sub_lines in grouped_slice(lines, SLICE):
             cursor.execute(*table
                 .join(contract_line,
                     condition=table.progress_line == contract_line.id)
@@ -456,6 +462,7 @@ class SaleLine(metaclass=PoolMeta):
                 'progress_billed_quantity': billed[line.id][0] if manual else 0,
                 'progress_paid_quantity': paid[line.id][0] if manual else 0,
                 }
+            figures['in_progress_contract'] = bool(rows.get(line.id))
             is_closed, last = False, None
             for contract, live, paid_, opening, last in rows.get(line.id, []):
                 is_closed |= contract in closed
@@ -476,7 +483,7 @@ class SaleLine(metaclass=PoolMeta):
                     line.quantity, figures['progress_billed_quantity']))
             for name in names:
                 value = figures[name]
-                if name != 'progress_finished':
+                if name not in flags:
                     value = float(value)
                 result[name][line.id] = value
         return result
@@ -510,6 +517,9 @@ class SaleLine(metaclass=PoolMeta):
         return super()._get_invoice_line_moves(quantity)
 
     def set_quantities(self):
+        if self.progress and not self.in_progress_contract:
+            # All its documents are gone
+            self.progress = False
         super().set_quantities()
         if self.type != 'line' or not self.progress:
             return
