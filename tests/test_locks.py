@@ -23,6 +23,9 @@ SALE = TOOLS + """
     sale = create_sale((10, '100'), state='quotation')
     print(sale.id)
     """
+CREDIT = TOOLS + """
+    print(credit(Invoice(int(argv[1]))).id)
+    """
 CLICK = """
     import time
 
@@ -113,10 +116,7 @@ def test_sale_started_twice(postgresql_uri):
 
 def test_credited_while_posted(postgresql_uri):
     first, draft = run_script(postgresql_uri, DRAFT).split()
-    script = TOOLS + """
-        print(credit(Invoice(int(argv[1]))).id)
-        """
-    credit_note = run_script(postgresql_uri, script, first).strip()
+    credit_note = run_script(postgresql_uri, CREDIT, first).strip()
 
     outputs = click_together(
         postgresql_uri, 'account.invoice', draft, 'post',

@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+"Bill a contract by its progress in a database of its own"
+import os
+import secrets
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+# trytond reads its configuration when it is imported
+for name in [n for n in os.environ if n.startswith('TRYTOND_')]:
+    del os.environ[name]
+os.environ['TRYTOND_DATABASE_URI'] = 'sqlite://'
+os.environ['DB_NAME'] = 'demo'
+
+from proteus import Model  # noqa: E402
+from proteus.config import set_trytond  # noqa: E402
+from trytond.exceptions import UserError, UserWarning  # noqa: E402
+from trytond.modules.account.tests.tools import (  # noqa: E402
+    create_chart, create_fiscalyear, create_tax, get_accounts)
+from trytond.modules.account_invoice.tests.tools import (  # noqa: E402
+    create_payment_term, set_fiscalyear_invoice_sequences)
+from trytond.modules.company.tests.tools import create_company  # noqa: E402
+
+CONFIG = """\
+[database]
+uri = sqlite://
+path = {folder}
+"""
+
+
+class DemoError(Exception):
+    pass
+
+
+def create_database(folder):
+    "Activate the module in a new database and connect to it"
+    folder.mkdir(exist_ok=True)
+    config, password, database = [
+        folder / name for name in ['trytond.conf', 'password', 'demo.sqlite']]
+    for path in folder.glob('demo.sqlite*'):
+        path.unlink()
+    database.touch()
+    config.write_text(CONFIG.format(folder=folder))
+    password.touch(mode=0o600)
+    password.write_text(secrets.token_urlsafe(12))
+
+    activation = subprocess.run([
+            sys.executable, '-m', 'trytond.cli.admin', '-c', str(config),
+            '-d', 'demo', '--email', 'admin@example.com',
+            '-u', 'project_progress_invoice', '--activate-dependencies'],
+        env={**os.environ, 'TRYTONPASSFILE': str(password)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if activation.returncode:
+        raise DemoError(
+            f"The module can not be activated:\n{activation.stderr}")
+
+    set_trytond(config_file=str(config))
+
+
+def setup_company():
+    "Create the company, its accounting and return a tax"
+    create_company()
+    create_chart()
+    fiscalyear = set_fiscalyear_invoice_sequences(create_fiscalyear())
+    fiscalyear.click('create_period')
+    tax = create_tax(Decimal('.20'))
+    tax.save()
+    return tax
+
+
+def create_payment_method():
+    Journal = Model.get('account.journal')
+    PaymentMethod = Model.get('account.invoice.payment.method')
+    cash, = Journal.find([('type', '=', 'cash')], limit=1)
+    account = get_accounts()['cash']
+    payment_method = PaymentMethod(
+        name="Cash", journal=cash,
+        credit_account=account, debit_account=account)
+    payment_method.save()
+    return payment_method
+
+
+def create_products(tax):
+    "Return the products of the quotation"
+    Category = Model.get('product.category')
+    Template = Model.get('product.template')
+    Uom = Model.get('product.uom')
+    accounts = get_accounts()
+    category = Category(
+        name="Building", accounting=True,
+        account_revenue=accounts['revenue'],
+        account_expense=accounts['expense'])
+    category.customer_taxes.append(tax)
+    category.save()
+    for name, unit, price in [
+            ("Door, fitted", "Unit", '100.00'),
+            ("Painting", "Square meter", '12.50'),
+            ("Site management", "Unit", '2500.00')]:
+        unit, = Uom.find([('name', '=', unit)])
+        template = Template(
+            name=name, default_uom=unit, type='service', salable=True,
+            list_price=Decimal(price), account_category=category)
+        template.save()
+        yield template.products[0]
+
+
+def quote(products, quantities):
+    "Return a quotation that is billed on progress"
+    Party = Model.get('party.party')
+    Sale = Model.get('sale.sale')
+    customer = Party(name="Customer")
+    customer.save()
+    payment_term = create_payment_term()
+    payment_term.save()
+    sale = Sale(
+        party=customer, description="New office", payment_term=payment_term,
+        invoice_method='progress', shipment_method='manual')
+    for product, quantity in zip(products, quantities):
+        line = sale.lines.new()
+        line.product = product
+        line.quantity = quantity
+    sale.click('quote')
+    return sale
+
+
+def bill(invoice, ratio=None):
+    "Post the invoice, at the percent if there is one, and print it"
+    if ratio is not None:
+        set_progress = invoice.click('set_progress')
+        set_progress.form.ratio = ratio
+        set_progress.execute('set_')
+    invoice.click('post')
+    print_invoice(invoice)
+
+
+def pay(invoice, payment_method):
+    wizard = invoice.click('pay')
+    wizard.form.payment_method = payment_method
+    wizard.execute('choice')
+
+
+def print_invoice(invoice):
+    title = f"Invoice {invoice.number}, number {invoice.progress_number}"
+    if invoice.progress_closing:
+        title += ", closing the contract"
+    row = "{:<20}{:>10}{:>10}{:>10}{:>8}{:>14}"
+    header = row.format(
+        "Description", "Total", "Previous", "Current", "%", "Billed")
+    print(f"\n{title}\n{'=' * len(header)}\n{header}\n{'-' * len(header)}")
+    for line in invoice.lines:
+        if line.type != 'line':
+            continue
+        print(row.format(
+                line.product.name,
+                f'{line.progress_total_quantity:,.2f}',
+                f'{line.progress_previous_quantity:,.2f}',
+                f'{line.progress_current_quantity:,.2f}',
+                f'{line.progress_current:.2%}',
+                f'{line.amount:,.2f}'))
+    print('-' * len(header))
+    amounts = [
+        ("Untaxed", invoice.untaxed_amount),
+        ("Tax", invoice.tax_amount),
+        ("Total", invoice.total_amount),
+        ("Contract, untaxed", invoice.progress_total_amount),
+        ("Billed before", invoice.progress_previous_amount),
+        ("Billed with this one", invoice.progress_current_amount),
+        ("Left", invoice.progress_remaining_amount),
+        ]
+    if invoice.progress_closing:
+        amounts += [
+            ("Paid, with tax", invoice.progress_paid_amount),
+            ("Still to pay", invoice.progress_amount_to_pay),
+            ]
+    for label, amount in amounts:
+        print(f'{label:>{len(header) - 14}}{amount:>14,.2f}')
+
+
+def main(folder):
+    folder = Path(folder).resolve()
+    print("Creating the database, this takes a minute", flush=True)
+    create_database(folder)
+    tax = setup_company()
+    payment_method = create_payment_method()
+
+    sale = quote(create_products(tax), [20, 120, 1])
+    print(f"Quotation {sale.number}: {sale.untaxed_amount:,.2f} untaxed, "
+        f"{sale.total_amount:,.2f} in total")
+
+    first, = sale.click('progress_invoice')
+    sale.click('confirm')
+    bill(first, 0.10)
+    pay(first, payment_method)
+
+    second, = first.click('next_progress_invoice')
+    bill(second, 0.60)
+    pay(second, payment_method)
+
+    closing, = second.click('closing_progress_invoice')
+    bill(closing)
+    pay(closing, payment_method)
+
+    sale.reload()
+    print(f"\nOnce the closing invoice is paid, the sale is {sale.state}.")
+    print(f"The database is kept in {folder / 'demo.sqlite'}")
+
+
+if __name__ == '__main__':
+    try:
+        main(sys.argv[1])
+    except (DemoError, UserError, UserWarning) as error:
+        sys.exit(f"The demo stopped: {error}")

@@ -1,0 +1,586 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+"""
+Whatever the percents, the documents of a contract sum to it to the cent.
+
+Many lines share the invoices of a contract, each with percents of its own.
+"""
+import random
+from collections import defaultdict
+from decimal import Decimal
+
+import pytest
+from proteus import Model, config
+from trytond.modules.account.tests.tools import get_accounts
+
+from .tools import (
+    activate, billed, create_invoice, create_sale, credit, get, next_invoice,
+    set_current, work)
+
+pytestmark = pytest.mark.xdist_group('test_arithmetic')
+
+FIGURES = [
+    'quantity', 'amount', 'progress_total_quantity',
+    'progress_previous_quantity', 'progress_previous',
+    'progress_current_quantity', 'progress_current']
+CENT = Decimal('.01')
+# Totals and unit prices whose products and parts need rounding
+ODD = [
+    (1, '10.07'), (7, '14.2857'), (3.333, '9.9999'), (.001, '1234.5678'),
+    (12.345, '67.8901'), (1000, '.0049'), (1, '.01'), (3, '.005'),
+    (-7, '14.2857'), (-3.333, '9.9999'), (2.5, '-3.3333'), (.125, '.5')]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def database():
+    activate()
+
+
+def write(record, **values):
+    "Write the values like a script which does not know on_change"
+    record._proxy.write([record.id], values, config.get_config().context)
+    record.reload()
+
+
+def get_total(quantity, price, digit=CENT):
+    return (Decimal(str(quantity)) * Decimal(price)).quantize(digit)
+
+
+def get_ratios(length, seed):
+    "Return random percents that grow to 100 %"
+    generator = random.Random(seed)
+    # Some twice to have lines that do not move
+    ratios = generator.choices(range(10001), k=length - 1)
+    return [r / 10000 for r in sorted(ratios)] + [1.]
+
+
+def get_figures(line):
+    return {n: getattr(line, n) for n in FIGURES}
+
+
+def bill(invoice, *columns):
+    """
+    Return the posted documents of the contract that starts with the invoice
+
+    Each column is the percents of a line in the documents.
+    """
+    documents = []
+    for ratios in zip(*columns):
+        if documents:
+            invoice, = documents[-1].click('next_progress_invoice')
+        set_current(invoice, *ratios)
+        invoice.click('post')
+        check(invoice)
+        documents.append(invoice)
+    return documents
+
+
+def check(invoice):
+    "Check the invoice, its taxes and its move tell the amounts of the lines"
+    lines = [l for l in invoice.lines if l.type == 'line']
+    untaxed = sum(l.amount for l in lines)
+    assert invoice.untaxed_amount == untaxed
+    assert invoice.total_amount == untaxed + invoice.tax_amount
+    bases = defaultdict(Decimal)
+    for line in lines:
+        for tax in line.taxes:
+            bases[tax.id] += line.amount
+    assert sum(t.base for t in invoice.taxes) == sum(bases.values())
+    for tax in invoice.taxes:
+        assert tax.base == bases[tax.tax.id]
+    revenues, tax_bases = [], Decimal(0)
+    receivable = Decimal(0)
+    for line in invoice.move.lines if invoice.move else []:
+        amount = line.amount_second_currency
+        if amount is None:
+            amount = line.debit - line.credit
+        if line.account == invoice.account:
+            receivable += amount
+        elif line.origin and line.origin.__class__.__name__ == (
+                'account.invoice.line'):
+            revenues.append(-amount)
+        tax_bases += sum(
+            t.amount for t in line.tax_lines if t.type == 'base')
+    assert sum(revenues) == untaxed
+    assert all(revenues)
+    assert receivable == invoice.total_amount
+    if invoice.currency == invoice.company.currency:
+        assert abs(tax_bases) == abs(sum(bases.values()))
+
+
+def get_billed(*documents):
+    "Return the sum of the amounts of each contract line"
+    result = defaultdict(Decimal)
+    for document in documents:
+        for line in work(document):
+            result[line.progress_line.id] += line.amount
+    return [a for _, a in sorted(result.items())]
+
+
+# To the cent
+
+def test_10_07_at_any_percents():
+    columns = [
+        [.1429, .2858, .4287, .5716, .7145, .8574, 1.],
+        [.1, .2, .3, .4, .5, .6, 1.],
+        [.3333, .6666, 1., 1., 1., 1., 1.],
+        [.0001, .0002, .0003, .0004, .0005, .9999, 1.],
+        [0., 0., 0., 0., 0., 0., 1.],
+        [1., 1., 1., 1., 1., 1., 1.],
+        [.05, .05, .15, .15, .995, .995, 1.],
+        *(get_ratios(7, seed) for seed in range(13))]
+    documents = bill(
+        create_invoice(*[(1, '10.07')] * len(columns)), *columns)
+    assert get_billed(*documents) == [Decimal('10.07')] * len(columns)
+    for ratios in zip(*columns):
+        document = documents.pop(0)
+        assert [l.progress_current for l in work(document)] == list(ratios)
+    assert document.progress_current_amount == 20 * Decimal('10.07')
+    assert document.progress_remaining_amount == 0
+
+
+def test_thirds_of_one_unit():
+    sale = create_sale((1, '100', "Taxed Service"))
+    invoice, = sale.click('progress_invoice')
+    documents = bill(invoice, [.3333, .6666, 1.])
+    assert [d.untaxed_amount for d in documents] == [
+        Decimal('33.33'), Decimal('33.33'), Decimal('33.34')]
+    assert [d.taxes[0].base for d in documents] == [
+        Decimal('33.33'), Decimal('33.33'), Decimal('33.34')]
+
+
+@pytest.mark.parametrize('seed', range(2))
+def test_odd_totals_and_prices(seed):
+    columns = [get_ratios(4, f'{seed} {i}') for i in range(len(ODD))]
+    documents = bill(create_invoice(*ODD), *columns)
+    assert get_billed(*documents) == [get_total(*l) for l in ODD]
+
+
+def test_odd_quantities():
+    "The quantity typed needs not be a round percent"
+    generator = random.Random(20)
+    invoice = create_invoice(*ODD)
+    documents = []
+    for _ in range(3):
+        for line in work(invoice):
+            total = Decimal(str(line.progress_total_quantity))
+            before = Decimal(str(line.progress_previous_quantity))
+            line.progress_current_quantity = float(before + (
+                    (total - before) * generator.randrange(1001) / 1000
+                    ).quantize(Decimal('.001')))
+        invoice.save()
+        invoice.click('post')
+        check(invoice)
+        for line in work(invoice):
+            assert line.progress_current_amount == get_total(
+                line.progress_current_quantity, line.unit_price)
+            assert line.quantity == float(
+                Decimal(str(line.progress_current_quantity))
+                - Decimal(str(line.progress_previous_quantity)))
+        documents.append(invoice)
+        invoice = next_invoice(invoice, post=False)
+    invoice.progress_closing = True
+    invoice.save()
+    invoice.click('post')
+    check(invoice)
+    assert get_billed(*documents, invoice) == [get_total(*l) for l in ODD]
+
+
+@pytest.mark.parametrize('digits', [0, 3])
+def test_currency(digits):
+    digit = Decimal(10) ** -digits
+    currency = Model.get('currency.currency')(
+        name=f"Currency {digits}", code=f'XX{digits}', symbol='x',
+        rounding=digit, digits=digits)
+    rate = currency.rates.new()
+    rate.rate = Decimal('1.2345')
+    currency.save()
+    invoice = create_invoice()
+    invoice.currency = currency
+    for quantity, price in ODD:
+        line = invoice.lines.new()
+        line.account = get_accounts()['revenue']
+        line.description = f"{quantity} x {price}"
+        line.quantity = quantity
+        line.unit_price = Decimal(price)
+    invoice.save()
+    documents = bill(
+        invoice, *(get_ratios(3, f'{digits} {i}') for i in range(len(ODD))))
+    assert get_billed(*documents) == [get_total(*l, digit) for l in ODD]
+
+
+def test_negative_lines():
+    documents = bill(
+        create_invoice((-3, '3.3333'), (1, '100')),
+        [.1, .3333, .6667, 1.], [.2, .4, .6, 1.])
+    assert get_billed(*documents) == [Decimal('-10.00'), Decimal(100)]
+    # Alone, it is billed as a credit
+    documents = bill(create_invoice((-3, '3.3333')), [.1, .3333, .6667, 1.])
+    assert get_billed(*documents) == [Decimal('-10.00')]
+
+
+# Taxes and moves
+
+def test_percentage_tax():
+    documents = bill(
+        create_invoice(
+            (1, '10.07', "Taxed Service"), (3, '33.3333', "Taxed Goods"),
+            (-1, '5.55', "Taxed Service"), (1, '9.99', "Untaxed Service")),
+        [.15, .35, .35, 1.], [.3333, .6666, .9999, 1.], [0., .5, .77, 1.],
+        [.1, .2, .3, 1.])
+    assert sum(d.untaxed_amount for d in documents) == Decimal('114.51')
+    for document in documents:
+        tax, = document.taxes
+        assert tax.amount == (tax.base * Decimal('.2')).quantize(CENT)
+
+
+def test_amounts_of_issue():
+    documents = bill(
+        create_invoice(
+            (1, '1000', "Taxed Service"), (1, '500', "Taxed Service")),
+        [.15, .60], [.05, 1.])
+    closing, = documents[-1].click('closing_progress_invoice')
+    closing.click('post')
+    documents.append(closing)
+    assert [d.untaxed_amount for d in documents] == [175, 925, 400]
+    assert [d.total_amount for d in documents] == [210, 1110, 480]
+
+
+def test_fixed_tax():
+    "The tax per unit is the one of the quantity billed"
+    tax = Model.get('account.tax')(
+        name="Fee", description="Fee", type='fixed', amount=Decimal('1.50'))
+    tax.invoice_account = tax.credit_note_account = get_accounts()['tax']
+    tax.save()
+    tax, = Model.get('account.tax').find([('name', '=', "Fee")])
+    invoice = create_invoice((10, '3.3333'))
+    invoice.lines[0].taxes.append(tax)
+    invoice.save()
+    documents = bill(invoice, [.3, .3, .7])
+    assert [d.tax_amount for d in documents] == [
+        Decimal('4.50'), 0, Decimal('6.00')]
+    note = credit(documents[-1])
+    note.click('post')
+    check(note)
+    assert note.tax_amount == Decimal('-6.00')
+    closing, = note.click('closing_progress_invoice')
+    closing.click('post')
+    check(closing)
+    assert closing.tax_amount == Decimal('10.50')
+    documents = closing.progress_invoices
+    assert sum(d.untaxed_amount for d in documents) == Decimal('33.33')
+    assert sum(d.tax_amount for d in documents) == 15
+
+
+def test_lines_that_bill_nothing():
+    first = create_invoice((10, '10', "Taxed Service"), (5, '7'))
+    documents = bill(first, [0., .5, .5], [0., 0., 0.])
+    assert [d.total_amount for d in documents] == [0, 60, 0]
+    assert [len(d.move.lines) if d.move else 0 for d in documents] == [0, 3, 0]
+
+
+def test_subtotal():
+    invoice = create_invoice((1, '10.07'), (3, '3.3333'))
+    for type in ['title', 'subtotal', 'comment']:
+        line = invoice.lines.new(type=type)
+        line.description = type.title()
+    invoice.save()
+    documents = bill(invoice, [.3333, .6666, 1.], [.1, .55, 1.])
+    assert [d.untaxed_amount for d in documents] == [
+        Decimal('4.36'), Decimal('7.85'), Decimal('7.86')]
+    for document in documents:
+        subtotal, = [l for l in document.lines if l.type == 'subtotal']
+        assert subtotal.amount == document.untaxed_amount
+        assert subtotal.quantity is None
+        assert subtotal.progress_line is None
+        assert subtotal.progress_current is None
+
+
+# The work billed before
+
+def test_previous_typed_on_first():
+    invoice = create_invoice((1, '10.07'), (3, '3.3333'))
+    for line, ratio in zip(work(invoice), [.3333, .1]):
+        line.progress_previous = ratio
+        line.progress_current = ratio
+    invoice.save()
+    assert billed(invoice) == [0, 0]
+    documents = bill(invoice, [.5, .5, 1.], [.1, .7777, 1.])
+    assert get_billed(*documents) == [
+        Decimal('10.07') - Decimal('3.36'), Decimal('10.00') - Decimal('1.00')]
+
+
+def test_price_changed():
+    "The new price applies to all of the current"
+    first = create_invoice((3, '3.3333'), (10, '10'))
+    set_current(first, .3333, .5)
+    first.click('post')
+    second = next_invoice(first, .3333, .5, post=False)
+    assert billed(second) == [0, 0]
+    for line, price in zip(work(second), ['4.4444', '12']):
+        line.unit_price = Decimal(price)
+    second.save()
+    assert billed(second) == [Decimal('1.11'), 10]
+    second.click('post')
+    check(second)
+    third, = second.click('closing_progress_invoice')
+    third.click('post')
+    check(third)
+    assert get_billed(first, second, third) == [Decimal('13.33'), 120]
+
+
+# Credit notes in between
+
+@pytest.mark.parametrize('seed', range(3))
+def test_credits_in_between(seed):
+    generator = random.Random(f'credits {seed}')
+    invoice = create_invoice(*ODD)
+    last, documents = None, []
+    for step in range(3):
+        if last:
+            invoice = next_invoice(last, post=False)
+        set_current(invoice, *(
+                l.progress_previous
+                + (1 - l.progress_previous) * generator.random()
+                for l in work(invoice)))
+        invoice.click('post')
+        check(invoice)
+        last = invoice
+        documents.append(invoice)
+        if generator.random() < .7:
+            # A document that may not be the last
+            credited = generator.choice(
+                [d for d in documents if d.state == 'posted'])
+            if refund := generator.random() < .5:
+                documents.remove(credited)
+            last = note = credit(credited, refund=refund)
+            if not refund:
+                documents.remove(credited)
+                if generator.random() < .5:
+                    line = generator.choice(work(note))
+                    write(line,
+                        progress_current_quantity=(
+                            line.progress_previous_quantity))
+                    assert line.amount == 0
+                note.reload()
+                note.click('post')
+                check(note)
+            else:
+                note.reload()
+                last = max(
+                    [d for d in documents if d.state in {'posted', 'paid'}],
+                    key=lambda d: d.progress_number, default=None)
+                if not last:
+                    pytest.fail("Choose another seed")
+    closing, = last.click('closing_progress_invoice')
+    closing.click('post')
+    check(closing)
+    live = closing.progress_invoices
+    assert get_billed(*live) == [get_total(*l) for l in ODD]
+    assert closing.progress_current_amount == closing.progress_total_amount
+    assert closing.progress_remaining_amount == 0
+
+
+def test_credit_of_each_document():
+    "What was billed to the cent is credited to the cent, in any order"
+    columns = [[.3333, .6666, 1.]] * len(ODD)
+    documents = bill(create_invoice(*ODD), *columns)
+    for document in [documents[1], documents[0], documents[2]]:
+        note = credit(document)
+        assert billed(note) == [-a for a in billed(document)]
+        note.click('post')
+        check(note)
+        documents.append(note)
+    assert get_billed(*documents) == [0] * len(ODD)
+    again, = note.click('closing_progress_invoice')
+    assert billed(again) == [get_total(*l) for l in ODD]
+
+
+def test_part_of_document_credited():
+    documents = bill(create_invoice((3, '3.3333')), [.3333, .6666, 1.])
+    note = credit(documents[1])
+    line, = work(note)
+    write(line, progress_current=.9)
+    # The difference to the contract at this percent
+    assert line.amount == Decimal('9.00') - Decimal('10.00')
+    note.click('post')
+    rest = credit(documents[1])
+    assert note.untaxed_amount + rest.untaxed_amount == (
+        -documents[1].untaxed_amount)
+    rest.click('post')
+    assert get_billed(*documents, note, rest) == [
+        Decimal('10.00') - documents[1].untaxed_amount]
+    again = next_invoice(rest, 1.)
+    assert get_billed(*documents, note, rest, again) == [Decimal('10.00')]
+
+
+def test_refund_of_first():
+    documents = bill(
+        create_invoice((1, '10.07'), (3, '3.3333')),
+        [.3333, .6666], [.1, .5])
+    amounts = billed(documents[0])
+    credit(documents[0], refund=True)
+    assert documents[0].state == 'cancelled'
+    third = next_invoice(documents[1], .6666, .5)
+    assert billed(third) == amounts
+    closing, = third.click('closing_progress_invoice')
+    closing.click('post')
+    assert get_billed(*closing.progress_invoices) == [
+        Decimal('10.07'), Decimal('10.00')]
+    assert len(closing.progress_invoices) == 3
+
+
+# The same figures whoever types them
+
+@pytest.mark.parametrize('name, values', [
+        ('progress_current', [.4, .3333, .66667, 1., .8575, .5]),
+        ('progress_current_quantity', [.4, 2.3333, 3.333, .001, 12.3, 900]),
+        ])
+def test_client_and_script(name, values):
+    lines = ODD[:6]
+    client, script = create_invoice(*lines), create_invoice(*lines)
+    for _ in range(2):
+        for line, value in zip(work(client), values):
+            setattr(line, name, value)
+        shown = [get_figures(l) for l in work(client)]
+        client.save()
+        assert [get_figures(l) for l in work(client)] == shown
+        for line, value in zip(work(script), values):
+            write(line, **{name: value})
+        script.reload()
+        assert [get_figures(l) for l in work(script)] == shown
+        assert client.untaxed_amount == script.untaxed_amount
+        client.click('post')
+        script.click('post')
+        client = next_invoice(client, post=False)
+        script = next_invoice(script, post=False)
+        values = [
+            l.progress_total_quantity
+            if name == 'progress_current_quantity' else 1.
+            for l in work(client)]
+
+
+def test_previous_of_client_and_script():
+    lines = ODD[:6]
+    client, script = create_invoice(*lines), create_invoice(*lines)
+    for line in work(client):
+        line.progress_previous = .3333
+        line.progress_current = .8888
+    shown = [get_figures(l) for l in work(client)]
+    client.save()
+    assert [get_figures(l) for l in work(client)] == shown
+    for line in work(script):
+        write(line, progress_previous=.3333, progress_current=.8888)
+    script.reload()
+    assert [get_figures(l) for l in work(script)] == shown
+
+
+def test_quantity_by_script():
+    "The quantity of a contract line is derived"
+    sale = create_sale((20, '100'))
+    first, = sale.click('progress_invoice')
+    set_current(first, .1)
+    line, = work(first)
+    write(line, quantity=7)
+    assert line.quantity == 2
+    first.click('post')
+    second = next_invoice(first, .6, post=False)
+    for values in [
+            {'quantity': 7},
+            {'quantity': 0},
+            {'quantity': None},
+            {'quantity': 7, 'progress_current': .6},
+            {'quantity': 7, 'unit_price': Decimal(100)},
+            ]:
+        line, = work(second)
+        write(line, **values)
+        second.reload()
+        assert get_figures(line) == {
+            'quantity': 10, 'amount': 1000,
+            'progress_total_quantity': 20,
+            'progress_previous_quantity': 2, 'progress_previous': .1,
+            'progress_current_quantity': 12, 'progress_current': .6,
+            }
+        assert second.untaxed_amount == 1000
+
+
+def test_derived_figures_by_script():
+    invoice = create_invoice((20, '100'))
+    set_current(invoice, .5)
+    line, = work(invoice)
+    for values in [
+            {'progress_previous_amount': Decimal(1)},
+            {'progress_current_amount': Decimal(1)},
+            {'progress_total_amount': Decimal(1)},
+            {'progress_credit_quantity': 1},
+            {'progress_credit_amount': Decimal(1)},
+            {'progress_previous_price': Decimal(1)},
+            ]:
+        write(line, **values)
+        invoice.reload()
+        assert (line.quantity, line.amount) == (10, 1000)
+        assert invoice.progress_current_amount == 1000
+        assert invoice.progress_total_amount == 2000
+        assert invoice.progress_previous_amount == 0
+
+
+def test_quantity_wins_over_ratio():
+    invoice = create_invoice((20, '100'))
+    line, = work(invoice)
+    for quantity in [12, 0, 20]:
+        write(line, progress_current_quantity=quantity, progress_current=.5)
+        assert line.progress_current_quantity == quantity
+        assert line.progress_current == quantity / 20
+    write(line,
+        progress_previous_quantity=0, progress_previous=.5,
+        progress_current_quantity=4, progress_current=.9)
+    assert line.progress_previous_quantity == 0
+    assert line.quantity == 4
+
+
+def test_zero_is_a_percent():
+    invoice = create_invoice((20, '100'))
+    line, = work(invoice)
+    for name in ['progress_current', 'progress_current_quantity']:
+        write(line, progress_current=.5)
+        write(line, **{name: 0})
+        assert (line.progress_current, line.quantity) == (0, 0)
+        write(line, progress_current=.5)
+        setattr(line, name, 0)
+        invoice.save()
+        line, = work(invoice)
+        assert (line.progress_current, line.quantity) == (0, 0)
+    # On a new line too, which else is billed in full
+    values = {
+        'invoice': invoice.id, 'type': 'line', 'description': "New",
+        'account': line.account.id, 'unit_price': Decimal(10), 'quantity': 3,
+        }
+    Line = Model.get('account.invoice.line')
+    ids = Line._proxy.create([
+            values,
+            {**values, 'progress_current': 0},
+            {**values, 'progress_current_quantity': 0},
+            {**values, 'progress_current_quantity': 0, 'progress_current': 1},
+            ], config.get_config().context)
+    assert [Line(i).progress_current for i in ids] == [1, 0, 0, 0]
+    assert [Line(i).progress_total_quantity for i in ids] == [3] * 4
+    assert [Line(i).amount for i in ids] == [30, 0, 0, 0]
+    wizard = invoice.click('set_progress')
+    wizard.form.ratio = 0
+    wizard.execute('set_')
+    invoice.reload()
+    assert invoice.untaxed_amount == 0
+    invoice.click('post')
+    assert invoice.progress_remaining_amount == 2120
+
+
+def test_lines_of_product():
+    "The unit never decides the money"
+    invoice = create_invoice((1, '100', "Taxed Goods"))
+    line, = work(invoice)
+    assert line.unit == get('product.uom', "Unit")
+    documents = bill(invoice, [.3333, .3333, .6666, 1.])
+    assert [work(d)[0].quantity for d in documents] == [
+        .3333, 0, .3333, .3334]
+    assert [d.untaxed_amount for d in documents] == [
+        Decimal('33.33'), 0, Decimal('33.33'), Decimal('33.34')]
