@@ -4,6 +4,7 @@ import copy
 import math
 from collections import defaultdict, namedtuple
 from decimal import Decimal
+from itertools import chain
 
 from sql import Null, Window
 from sql.aggregate import Max, Sum
@@ -94,6 +95,23 @@ class RecordFunction(fields.Function):
 
     def __deepcopy__(self, memo):
         return RecordFunction(copy.deepcopy(self._field, memo), self.getter)
+
+
+def check_readonly(cls, names, vlist):
+    """
+    Refuse the values that only the server sets
+
+    Tryton 8.0 leaves it to the client.
+    """
+    transaction = Transaction()
+    if not transaction.user or not transaction.check_access:
+        return
+    for values in vlist:
+        for name in names & values.keys():
+            if values[name]:
+                raise ProgressAccessError(gettext(
+                        'project_progress_invoice.msg_readonly',
+                        **cls.__names__(field=name)))
 
 
 def add_values(result, extras):
@@ -390,8 +408,13 @@ class Invoice(metaclass=PoolMeta):
         line = Line.__table__()
         own = document.id == invoice.id
         for sub_ids in map(list, grouped_slice(invoices, SLICE)):
-            # The last line of each item tells the figures of the item:
-            # deleted from the invoice, it still belongs to the contract.
+            # Deleted from the invoice, an item still belongs to the contract:
+            # what was billed of it is the sum of the live documents.
+            amount = (
+                line.progress_current_amount - line.progress_previous_amount)
+            opening = Case(
+                (line.id == line.progress_line, line.progress_previous_amount),
+                else_=0)
             ranked = (invoice
                 .join(document,
                     condition=(
@@ -406,11 +429,12 @@ class Invoice(metaclass=PoolMeta):
                     & (line.progress_line != Null))
                 .select(
                     invoice.id.as_('invoice'),
+                    line.progress_line.as_('item'),
+                    Case((own, 1), else_=0).as_('own'),
                     line.progress_total_amount.as_('total'),
-                    Case(
-                        (own, line.progress_previous_amount),
-                        else_=line.progress_current_amount).as_('previous'),
+                    line.progress_previous_amount.as_('previous'),
                     line.progress_current_amount.as_('current'),
+                    (amount + opening).as_('billed'),
                     RowNumber(window=Window(
                             [invoice.id, line.progress_line],
                             order_by=[
@@ -419,13 +443,25 @@ class Invoice(metaclass=PoolMeta):
                                 line.id.desc])).as_('rank'),
                     where=fields.SQL_OPERATORS['in'](
                         invoice.id, sub_ids)))
-            query = ranked.select(
-                ranked.invoice,
-                Sum(ranked.total).as_('total'),
-                Sum(ranked.previous).as_('previous'),
-                Sum(ranked.current).as_('current'),
-                where=ranked.rank == 1,
-                group_by=ranked.invoice)
+            items = ranked.select(
+                ranked.invoice.as_('invoice'),
+                Max(ranked.own).as_('own'),
+                Sum(Case((ranked.rank == 1, ranked.total), else_=0)).as_(
+                    'total'),
+                Sum(Case((ranked.own == 1, ranked.previous), else_=0)).as_(
+                    'previous'),
+                Sum(Case((ranked.own == 1, ranked.current), else_=0)).as_(
+                    'current'),
+                Sum(ranked.billed).as_('billed'),
+                group_by=[ranked.invoice, ranked.item])
+            query = items.select(
+                items.invoice,
+                Sum(items.total).as_('total'),
+                Sum(Case((items.own == 1, items.previous),
+                        else_=items.billed)).as_('previous'),
+                Sum(Case((items.own == 1, items.current),
+                        else_=items.billed)).as_('current'),
+                group_by=items.invoice)
             if backend.name == 'sqlite':
                 sqlite_apply_types(
                     query, [None, 'NUMERIC', 'NUMERIC', 'NUMERIC'])
@@ -487,10 +523,11 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def search_progress_to_bill(cls, name, clause):
         _, operator, value = clause
-        if operator in {'=', '!='}:
-            wanted = bool(value) == (operator == '=')
-        else:
-            wanted = (True in value) == (operator == 'in')
+        if operator in {'in', 'not in'}:
+            if {True, False} <= set(map(bool, value)):
+                return [] if operator == 'in' else [('id', '=', -1)]
+            value, = set(map(bool, value)) or {None}
+        wanted = bool(value) == (operator in {'=', 'in'})
         table = cls.__table__()
         after = cls.__table__()
 
@@ -647,8 +684,12 @@ class Invoice(metaclass=PoolMeta):
             progress_contract=contract.id,
             progress_number=previous.progress_number + 1)
 
+    _progress_readonly = {
+        'progress_contract', 'progress_number', 'progress_credited_invoice'}
+
     @classmethod
     def _before_create(cls, vlist):
+        check_readonly(cls, cls._progress_readonly, vlist)
         vlist = super()._before_create(vlist)
         with without_check_access():
             for values in vlist:
@@ -662,11 +703,13 @@ class Invoice(metaclass=PoolMeta):
         # Derive first because what is read after super would stay in cache
         extras = []
         actions = iter(args)
+        check_readonly(cls, cls._progress_readonly, args[1::2])
+        update = Transaction().context.get('_progress_update', False)
         with without_check_access():
             for invoices, values in zip(actions, actions):
                 extra = {}
                 if (values.keys() & {'progress', 'previous_progress_invoice'}
-                        and 'progress_number' not in values):
+                        and not update):
                     for invoice in invoices:
                         if invoice.is_modifiable:
                             extra[invoice.id] = i_values = values.copy()
@@ -720,6 +763,7 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def write(cls, invoices, values, *args):
+        update = Transaction().context.get('_progress_update', False)
         with Transaction().set_context(_progress_invoice=True):
             super().write(invoices, values, *args)
         actions = iter((invoices, values, *args))
@@ -732,7 +776,8 @@ class Invoice(metaclass=PoolMeta):
                 for invoice in cls.browse(invoices):
                     if invoice.state not in OPEN:
                         continue
-                    if 'progress_number' not in values:
+                    if not update and values.keys() & {
+                            'progress', 'previous_progress_invoice'}:
                         invoice._reset_contract_lines()
                     if values.get('progress_closing'):
                         invoice._close_lines()
@@ -747,8 +792,10 @@ class Invoice(metaclass=PoolMeta):
         billed = Line.get_progress_billed([self.progress_contract])
         present = {l.progress_line for l in self.lines if l.progress_line}
         to_copy = []
-        for line in (invoices or documents)[-1].lines:
-            if line.type != 'line' or line.progress_line:
+        for line in (invoices[-1].lines if invoices else []):
+            if (line.type != 'line'
+                    or (line.progress_line
+                        and line.progress_line not in present)):
                 to_copy.append(line)
                 present.add(line.progress_line)
         to_copy.extend(Line.browse([
@@ -760,7 +807,16 @@ class Invoice(metaclass=PoolMeta):
             to_copy = [l for l in to_copy if l.progress_line]
         if not to_copy:
             return
-        Line.copy_progress(to_copy, self, billed)
+        copied = Line.copy_progress(to_copy, self, billed)
+        # The lines typed together with the previous invoice come last
+        typed = [
+            l for l in self.lines
+            if l.type == 'line' and l.progress_line in {None, l}]
+        if typed:
+            last = max(l.sequence or 0 for l in copied)
+            Line.write(*chain(*(
+                        ([l], {'sequence': last + 10 * i})
+                        for i, l in enumerate(typed, 1))))
         self.__class__.update_taxes([self.__class__(self.id)])
 
     def _reset_contract_lines(self):
@@ -802,22 +858,24 @@ class Invoice(metaclass=PoolMeta):
         """
         pool = Pool()
         Line = pool.get('account.invoice.line')
-        drafts = [
-            i for i in cls._get_open_progress(contracts)
-            if i.state == 'draft']
-        if not drafts:
-            return
-        documents = cls._get_progress_documents(contracts)
-        for draft in drafts:
-            last = (documents[draft.progress_contract.id] or [None])[-1]
-            number = last.progress_number + 1 if last else 1
-            if (draft.previous_progress_invoice != last
-                    or draft.progress_number != number):
-                cls.write([draft], {
-                        'previous_progress_invoice': last,
-                        'progress_number': number,
-                        })
-        Line.update_progress([l for d in drafts for l in d.lines])
+        with without_check_access():
+            drafts = [
+                i for i in cls._get_open_progress(contracts)
+                if i.state == 'draft']
+            if not drafts:
+                return
+            documents = cls._get_progress_documents(contracts)
+            for draft in drafts:
+                last = (documents[draft.progress_contract.id] or [None])[-1]
+                number = last.progress_number + 1 if last else 1
+                if (draft.previous_progress_invoice != last
+                        or draft.progress_number != number):
+                    with Transaction().set_context(_progress_update=True):
+                        cls.write([draft], {
+                                'previous_progress_invoice': last,
+                                'progress_number': number,
+                                })
+            Line.update_progress([l for d in drafts for l in d.lines])
 
     @classmethod
     def _check_progress_posting(cls, invoices):
@@ -881,10 +939,32 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def cancel(cls, invoices):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
         cls._lock_progress(invoices)
+        progress = [i for i in invoices if i.progress]
+        if progress:
+            cls._check_progress_cancel(progress)
         super().cancel(invoices)
-        if contracts := {i.progress_contract for i in invoices if i.progress}:
+        if progress:
+            contracts = {i.progress_contract for i in progress}
+            if any(i.number for i in progress):
+                Line.check_progress_billed(contracts)
             cls.update_progress(contracts)
+
+    @classmethod
+    def _check_progress_cancel(cls, invoices):
+        for invoice in invoices:
+            for credit in cls.search([
+                        ('progress_credited_invoice', '=', invoice.id),
+                        ('state', '!=', 'cancelled'),
+                        ]):
+                if invoice.cancel_move and credit.move == invoice.cancel_move:
+                    continue
+                raise ProgressCreditError(gettext(
+                        'project_progress_invoice.msg_cancel_credited',
+                        invoice=invoice.rec_name,
+                        credit=credit.rec_name))
 
     @classmethod
     def draft(cls, invoices):
@@ -1201,6 +1281,10 @@ class InvoiceLine(metaclass=PoolMeta):
         "Previous Unit Price",
         currency='currency', digits=price_digits, readonly=True,
         help="The unit price at which it was billed before.")
+    progress_sale_price = Monetary(
+        "Sale Unit Price",
+        currency='currency', digits=price_digits, readonly=True,
+        help="The unit price of the line of the sale.")
     progress_credit_quantity = fields.Float(
         "Creditable Quantity", readonly=True)
     progress_credit_amount = Monetary(
@@ -1426,7 +1510,6 @@ class InvoiceLine(metaclass=PoolMeta):
         line = super()._credit()
         if self.progress_line:
             line.progress_line = self.progress_line
-            line.progress_total_quantity = self.progress_total_quantity
         return line
 
     @classmethod
@@ -1509,6 +1592,21 @@ class InvoiceLine(metaclass=PoolMeta):
         return result
 
     @classmethod
+    def get_contract_lines(cls, sale_lines, invoice):
+        """
+        Return by id of sale line the id of the contract line that has live
+        documents in the contract of the invoice.
+        """
+        if not invoice.progress_contract:
+            return {}
+        billed = cls.get_progress_billed([invoice.progress_contract])
+        lines = cls.search([
+                ('id', 'in', [i for i, b in billed.items() if b.line]),
+                ('origin', 'in', [str(l) for l in sale_lines]),
+                ])
+        return {l.origin.id: l.id for l in lines}
+
+    @classmethod
     def get_ordinary_billed(cls, sale_lines, states=('posted', 'paid')):
         """
         Return by id of the lines of manual sales the quantity, in the unit
@@ -1582,7 +1680,11 @@ class InvoiceLine(metaclass=PoolMeta):
             if not line.progress_line:
                 continue
             if isinstance(line.origin, SaleLine):
-                prices[line.id] = line.origin.unit_price
+                if line.origin.unit_price != line.progress_sale_price:
+                    # The sale was amended
+                    prices[line.id] = line.origin.unit_price
+                else:
+                    prices[line.id] = line.unit_price
             if line.progress_completed and same_quantity(
                     line.progress_current_quantity,
                     billed[line.progress_line.id].quantity):
@@ -1630,11 +1732,29 @@ class InvoiceLine(metaclass=PoolMeta):
                         'progress_previous_amount',
                         'progress_previous_price',
                         'progress_current_quantity',
+                        'progress_sale_price',
                         'progress_credit_quantity',
                         'progress_credit_amount']):
                 currents.append((line, values['progress_current_quantity']))
         with Transaction().set_context(_progress_update=True):
             cls.set_progress_current(currents)
+
+    @classmethod
+    def check_progress_billed(cls, contracts):
+        "Check what is billed is between nothing and the total"
+        billed = {
+            b.line: b for b in cls.get_progress_billed(contracts).values()}
+        for line in cls.browse([l for l in billed if l]):
+            quantity = to_quantity(billed[line.id].quantity)
+            low, high = sorted([
+                    Decimal(0), to_quantity(line.progress_total_quantity)])
+            if not low <= quantity <= high:
+                raise ProgressCreditError(gettext(
+                        'project_progress_invoice.msg_billed_range',
+                        line=line.rec_name,
+                        invoice=line.invoice.rec_name,
+                        billed=float(quantity),
+                        total=line.progress_total_quantity))
 
     @classmethod
     def check_progress(cls, lines, excluded):
@@ -1647,7 +1767,8 @@ class InvoiceLine(metaclass=PoolMeta):
             for name in [
                     'progress_total_quantity', 'progress_previous_quantity',
                     'progress_previous_amount', 'progress_current_quantity',
-                    'progress_current_amount', 'quantity']:
+                    'progress_current_amount', 'progress_credit_quantity',
+                    'progress_credit_amount', 'quantity']:
                 if getattr(line, name) != values[name]:
                     raise ProgressChangedError(gettext(
                             'project_progress_invoice.msg_line_changed',
@@ -1663,8 +1784,16 @@ class InvoiceLine(metaclass=PoolMeta):
         'progress_current_quantity', 'progress_current',
         'progress_completed'}
 
+    # The figures that only derive from the others
+    _progress_readonly = {
+        'progress_line', 'progress_total_amount', 'progress_previous_amount',
+        'progress_current_amount', 'progress_previous_price',
+        'progress_sale_price', 'progress_credit_quantity',
+        'progress_credit_amount'}
+
     @classmethod
     def _before_create(cls, vlist):
+        check_readonly(cls, cls._progress_readonly, vlist)
         vlist = super()._before_create(vlist)
         with without_check_access():
             return cls._derive_progress([(None, v) for v in vlist])
@@ -1672,6 +1801,7 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def _before_write(cls, *args):
         # Derive first because what is read after super would stay in cache
+        check_readonly(cls, cls._progress_readonly, args[1::2])
         extras = []
         changes = []
         actions = iter(args)
@@ -1691,9 +1821,11 @@ class InvoiceLine(metaclass=PoolMeta):
                 update = Transaction().context.get('_progress_update', False)
                 derived = iter(cls._derive_progress(
                         changes, check=not update))
-                for extra in extras:
+                for values, extra in zip(args[1::2], extras):
                     for id_ in extra:
-                        extra[id_] = next(derived)
+                        extra[id_] = {
+                            n: v for n, v in next(derived).items()
+                            if n not in values or values[n] != v}
         return add_values(super()._before_write(*args), extras)
 
     @classmethod
@@ -1708,6 +1840,7 @@ class InvoiceLine(metaclass=PoolMeta):
         pool = Pool()
         Invoice = pool.get('account.invoice')
         result = []
+        changes = [(l, v.copy()) for l, v in changes]
         invoices = {
             i.id: i for i in Invoice.browse(list({
                         v['invoice'] if 'invoice' in v else l.invoice.id
@@ -1806,7 +1939,8 @@ class _ProgressDeriver:
         'progress_current_quantity', 'progress_current',
         'progress_total_amount', 'progress_previous_amount',
         'progress_current_amount', 'progress_previous_price',
-        'progress_credit_quantity', 'progress_credit_amount']
+        'progress_sale_price', 'progress_credit_quantity',
+        'progress_credit_amount']
 
     def __init__(self, Line, invoices, changes, check=True, excluded=()):
         pool = Pool()
@@ -1830,9 +1964,15 @@ class _ProgressDeriver:
         self.billed = Line.get_progress_billed(
             contracts, excluded=excluded) if contracts else {}
 
+        # The last total of the items that are credited
+        self.totals = {}
         self.creditable = {}
         for invoice in progress:
             if invoice.progress_credited_invoice:
+                for last in Line.browse([
+                            b.line for b in self.billed.values() if b.line]):
+                    self.totals[last.progress_line.id] = (
+                        last.progress_total_quantity)
                 self.creditable.update(Line.get_progress_creditable(
                         [invoice.progress_credited_invoice],
                         excluded=[invoice]))
@@ -1856,6 +1996,27 @@ class _ProgressDeriver:
             if check:
                 Sale.check_progress_import({l.sale for l in lines}, invoice)
             self.ordinary.update(Line.get_ordinary_billed(lines))
+            # What is already in the contract is carried
+            contract_lines = Line.get_contract_lines(lines, invoice)
+            for line, values in changes:
+                id_ = self.get_origin_id(line, values, 'sale.line')
+                if (line is None and id_ in contract_lines
+                        and values.get('invoice') == invoice.id
+                        and not values.get('progress_line')):
+                    values['progress_line'] = contract_lines[id_]
+
+        # The lines of the invoices by item to have each item once
+        self.items = defaultdict(dict)
+        self.created = defaultdict(set)
+        for invoice in progress:
+            for line in invoice.lines:
+                if not line.progress_line:
+                    continue
+                if line.progress_line != line:
+                    self.items[invoice.id][line.progress_line.id] = line
+                elif isinstance(line.origin, SaleLine):
+                    self.items[invoice.id][
+                        'sale.line', line.origin.id] = line
 
         self.sequences = {}
 
@@ -1910,6 +2071,7 @@ class _ProgressDeriver:
                 self.set_sequence(values, invoice)
             return values
 
+        self.check_item(line, values, invoice)
         total = self.get_total(line, values, invoice)
         previous, billed, price = self.get_previous(
             line, values, invoice, total)
@@ -1934,6 +2096,7 @@ class _ProgressDeriver:
             progress_total_amount=currency.round(total * unit_price),
             progress_previous_amount=billed,
             progress_previous_price=price,
+            progress_sale_price=self.get_sale_price(line, values),
             progress_credit_quantity=(
                 float(credit_quantity) if creditable else None),
             progress_credit_amount=credit_amount,
@@ -1961,6 +2124,35 @@ class _ProgressDeriver:
             self.set_sequence(values, invoice)
         return values
 
+    def check_item(self, line, values, invoice):
+        "Check the line may bill its item on the invoice"
+        if (invoice.progress_credited_invoice
+                and not self.get_origin_id(
+                    line, values, 'account.invoice.line')):
+            raise ProgressCreditError(self.message(
+                    'msg_credit_work', line, values, invoice))
+        if self.is_carried(line, values):
+            item = self.get(line, values, 'progress_line')
+            if item not in self.billed:
+                raise ProgressLineError(self.message(
+                        'msg_item_other', line, values, invoice))
+        elif sale_line := self.get_origin_id(line, values, 'sale.line'):
+            item = ('sale.line', sale_line)
+        else:
+            return
+        items = self.items[invoice.id]
+        if items.setdefault(item, line) != line or (
+                line is None and item in self.created[invoice.id]):
+            raise ProgressLineError(self.message(
+                    'msg_item_twice', line, values, invoice))
+        if line is None:
+            self.created[invoice.id].add(item)
+
+    def get_sale_price(self, line, values):
+        sale_line = self.sale_lines.get(
+            self.get_origin_id(line, values, 'sale.line'))
+        return sale_line.unit_price if sale_line else None
+
     def set_sequence(self, values, invoice):
         "Place the new line after the others"
         if not invoice or not invoice.progress or values.get('sequence'):
@@ -1987,6 +2179,9 @@ class _ProgressDeriver:
                         'msg_total_sale', line, values, invoice,
                         sale=sale_line.sale.rec_name))
             return total
+        if invoice.progress_credited_invoice:
+            return to_quantity(self.totals.get(
+                    self.get(line, values, 'progress_line')))
         if typed is None and line:
             typed = line.progress_total_quantity
         if typed is None:
@@ -1995,39 +2190,53 @@ class _ProgressDeriver:
             typed = line.quantity
         return to_quantity(typed)
 
+    def get_typed(self, line, values, invoice, total, name, known=None):
+        """
+        Return the quantity typed for the field, None if there is none
+
+        The ratio of the known quantity is not typed but what on_change made
+        of it: it does not round the quantity.
+        """
+        typed = self.quantity(line, values, invoice, f'{name}_quantity')
+        if typed is None:
+            ratio = self.quantity(line, values, invoice, name)
+            if ratio is not None and (
+                    known is None
+                    or ratio != self.Line.get_progress_ratio(
+                        to_quantity(known), total)):
+                typed = total * to_quantity(ratio)
+        return to_quantity(typed) if typed is not None else None
+
     def get_previous(self, line, values, invoice, total):
         "Return the quantity, the amount and the price billed before"
-        typed = self.quantity(
-            line, values, invoice, 'progress_previous_quantity')
-        if typed is None:
-            ratio = self.quantity(line, values, invoice, 'progress_previous')
-            if ratio is not None:
-                typed = to_quantity(total * to_quantity(ratio))
         unit_price = self.get(line, values, 'unit_price') or Decimal(0)
+        zero = invoice.currency.round(Decimal(0))
         sale_line = self.get_origin_id(line, values, 'sale.line')
         if self.is_carried(line, values):
-            billed = self.billed.get(
-                self.get(line, values, 'progress_line'),
-                Billed(0, invoice.currency.round(Decimal(0)), None, None))
+            billed = self.billed[self.get(line, values, 'progress_line')]
             previous = to_quantity(billed.quantity)
             amount, price = billed.amount, billed.unit_price
         elif sale_line in self.ordinary:
-            quantity, amount = self.ordinary[sale_line]
-            previous, price = to_quantity(quantity), unit_price
+            previous, amount = self.ordinary[sale_line]
+            price = unit_price
         elif invoice.previous_progress_invoice:
-            previous, price = Decimal(0), None
-            amount = invoice.currency.round(Decimal(0))
+            previous, amount, price = Decimal(0), zero, None
         else:
             # Work billed before Tryton
-            if typed is None and line:
-                typed = line.progress_previous_quantity
-            previous = to_quantity(typed)
+            previous = line.progress_previous_quantity if line else None
+            typed = self.get_typed(
+                line, values, invoice, total, 'progress_previous', previous)
+            if typed is not None:
+                previous = typed
+            previous = to_quantity(previous)
             amount = invoice.currency.round(previous * unit_price)
             return previous, amount, unit_price
-        if (typed is not None and self.check
-                and not same_quantity(typed, previous)):
-            raise ProgressLineError(self.message(
-                    'msg_previous_readonly', line, values, invoice))
+        if self.check:
+            typed = self.get_typed(
+                line, values, invoice, total, 'progress_previous', previous)
+            if typed is not None and not same_quantity(typed, previous):
+                raise ProgressLineError(self.message(
+                        'msg_previous_readonly', line, values, invoice))
         return previous, amount, price or unit_price
 
     def get_creditable(self, line, values, invoice):
@@ -2037,12 +2246,9 @@ class _ProgressDeriver:
 
     def get_current(
             self, line, values, invoice, total, previous, credit_quantity):
-        typed = self.quantity(
-            line, values, invoice, 'progress_current_quantity')
-        if typed is None:
-            ratio = self.quantity(line, values, invoice, 'progress_current')
-            if ratio is not None:
-                typed = to_quantity(total * to_quantity(ratio))
+        typed = self.get_typed(
+            line, values, invoice, total, 'progress_current',
+            line.progress_current_quantity if line else None)
         completed = self.get(line, values, 'progress_completed')
         if (self.check and typed is not None
                 and line and line.progress_completed and completed
@@ -2093,7 +2299,8 @@ class _ProgressDeriver:
                     'msg_total_below_previous', line, values, invoice,
                     total=float(total), previous=float(previous)))
         if credit_quantity is not None:
-            if not between(current, previous, previous - credit_quantity):
+            if (not between(current, previous, previous - credit_quantity)
+                    or not between(current, Decimal(0), total)):
                 raise ProgressCreditError(self.message(
                         'msg_credit_beyond', line, values, invoice,
                         credited=invoice.progress_credited_invoice.rec_name))

@@ -211,6 +211,7 @@ class Sale(metaclass=PoolMeta):
                     invoice=invoice.rec_name))
         cls.check_progress_import(sales, invoice)
         sequence = invoice.next_line_sequence
+        # A line deleted from the draft may be imported again
         present = {
             l.progress_line.origin for l in invoice.lines if l.progress_line}
         several = len(
@@ -279,8 +280,8 @@ class Sale(metaclass=PoolMeta):
                     and not document.progress_credited_invoice):
                 return document
         if documents:
-            contract, = {d.progress_contract for d in documents}
-            last = Invoice.get_last_progress(contract)
+            # A refund may have come back to life beside a later contract
+            last = Invoice.get_last_progress(documents[-1].progress_contract)
             invoice, = Invoice.create_next_progress([last])
         else:
             invoice = self._get_invoice()
@@ -411,8 +412,20 @@ class SaleLine(metaclass=PoolMeta):
             n: dict.fromkeys(
                 (l.id for l in lines), False if n in flags else 0.)
             for n in names}
-        lines = [l for l in lines if l.progress]
-        if not lines:
+        if 'progress_finished' in names:
+            for line in lines:
+                if line.type == 'line' and not line.quantity:
+                    result['progress_finished'][line.id] = True
+        # The lines of the sale are all finished when its contract is closed
+        lines = [
+            l for l in lines
+            if l.type == 'line'
+            and l.sale.invoice_method in {'progress', 'manual'}]
+        on_progress = cls.search([
+                ('sale', 'in', list({l.sale.id for l in lines})),
+                ('progress', '=', True),
+                ]) if lines else []
+        if not on_progress:
             return result
 
         table = InvoiceLine.__table__()
@@ -424,7 +437,7 @@ class SaleLine(metaclass=PoolMeta):
             (table.id == contract_line.id, table.progress_previous_quantity),
             else_=0)
         rows = defaultdict(list)
-        for sub_lines in grouped_slice(lines, SLICE):
+        for sub_lines in grouped_slice(on_progress, SLICE):
             cursor.execute(*table
                 .join(contract_line,
                     condition=table.progress_line == contract_line.id)
@@ -454,6 +467,9 @@ class SaleLine(metaclass=PoolMeta):
                     rows[int(origin.split(',')[1])].append((*values, last))
         contracts = {r[0] for v in rows.values() for r in v}
         closed = Invoice._get_closed_contracts(contracts)
+        closed_sales = {
+            l.sale for l in on_progress
+            if any(r[0] in closed for r in rows.get(l.id, []))}
         billed = InvoiceLine.get_ordinary_billed(lines)
         paid = InvoiceLine.get_ordinary_billed(lines, states=['paid'])
         for line in lines:
@@ -463,9 +479,9 @@ class SaleLine(metaclass=PoolMeta):
                 'progress_paid_quantity': paid[line.id][0] if manual else 0,
                 }
             figures['in_progress_contract'] = bool(rows.get(line.id))
-            is_closed, last = False, None
-            for contract, live, paid_, opening, last in rows.get(line.id, []):
-                is_closed |= contract in closed
+            last = max(
+                (r[-1] for r in rows.get(line.id, []) if r[-1]), default=None)
+            for _, live, paid_, opening, _ in rows.get(line.id, []):
                 opening = 0 if manual else to_quantity(opening)
                 figures['progress_billed_quantity'] += (
                     to_quantity(live) + opening)
@@ -479,7 +495,10 @@ class SaleLine(metaclass=PoolMeta):
             else:
                 completed = False
             figures['progress_finished'] = (
-                is_closed or completed or same_quantity(
+                not line.quantity
+                or line.sale in closed_sales
+                or completed
+                or same_quantity(
                     line.quantity, figures['progress_billed_quantity']))
             for name in names:
                 value = figures[name]
@@ -505,7 +524,7 @@ class SaleLine(metaclass=PoolMeta):
     def _get_invoiced_quantity(self):
         if Transaction().context.get('_progress_total'):
             return 0
-        if self.progress:
+        if self.progress or self.sale.invoice_method == 'progress':
             if self.progress_finished:
                 return self.quantity
             return self.progress_billed_quantity
