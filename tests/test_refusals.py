@@ -619,7 +619,7 @@ def test_sale_line_twice_by_script(post):
         invoice = next_invoice(invoice, post=False)
     line, = work(invoice)
     sale_line, = sale.lines
-    with refused(sale, invoice):
+    with refused("Untaxed Service", invoice):
         create('account.invoice.line',
             invoice=invoice.id, type='line', description="Script",
             account=line.account.id, quantity=1,

@@ -1,0 +1,300 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+"""What could break a contract: each case was once wrong"""
+from decimal import Decimal
+
+import pytest
+from proteus import Model
+from trytond.exceptions import UserError
+
+from .tools import (
+    activate, billed, create_invoice, create_sale, credit, next_invoice, pay,
+    set_current, work)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def database():
+    activate()
+
+
+def import_sale(invoice, sale):
+    wizard = invoice.click('import_progress_sale')
+    wizard.form.sales.append(Model.get('sale.sale')(sale.id))
+    wizard.execute('import_')
+    invoice.reload()
+
+
+def write(record, **values):
+    "Write as a script that sends nothing else"
+    record._proxy.write([record.id], values, record._context)
+    record.reload()
+
+
+def test_deleted_line_imported_again_is_carried():
+    sale = create_sale((10, '10'))
+    invoice, = sale.click('progress_invoice')
+    set_current(invoice, .5)
+    invoice.click('post')
+    draft = next_invoice(invoice, post=False)
+    draft.lines.remove(work(draft)[0])
+    draft.save()
+
+    import_sale(draft, sale)
+
+    line, = work(draft)
+    assert line.progress_previous_quantity == 5
+    assert line.progress_line == work(invoice)[0]
+    set_current(draft, 1.)
+    assert draft.untaxed_amount == 50
+
+
+def test_item_only_once_on_an_invoice():
+    sale = create_sale((10, '10'))
+    invoice, = sale.click('progress_invoice')
+    line, = work(invoice)
+    with pytest.raises(UserError, match="already on the invoice"):
+        line._proxy.create([{
+                    'invoice': invoice.id,
+                    'origin': f'sale.line,{sale.lines[0].id}',
+                    'account': line.account.id,
+                    'unit': line.unit.id,
+                    'product': line.product.id,
+                    'quantity': 1,
+                    'unit_price': Decimal(10),
+                    'company': invoice.company.id,
+                    'currency': invoice.currency.id,
+                    }], line._context)
+
+
+def test_same_previous_written_again_adds_nothing():
+    first = create_invoice((10, '10'), (1, '5'))
+    set_current(first, .5, .5)
+    first.click('post')
+    draft = next_invoice(first, post=False)
+    write(draft, previous_progress_invoice=first.id)
+    write(draft, progress=True)
+    assert len(draft.lines) == 2
+
+
+def test_credited_invoice_not_cancelled():
+    first = create_invoice((10, '10'))
+    first.click('post')
+    credit_note = credit(first)
+    with pytest.raises(UserError, match="credited by"):
+        first.click('cancel')
+    credit_note.click('post')
+    with pytest.raises(UserError, match="credited by"):
+        first.click('cancel')
+
+
+def test_credit_note_of_credit_note_stays_in_total():
+    first = create_invoice((10, '10'))
+    first.click('post')
+    credit_note = credit(first)
+    credit_note.click('post')
+    next_invoice(first, 1.)
+    with pytest.raises(UserError, match="can not credit"):
+        credit(credit_note)
+    with pytest.raises(UserError, match="not between 0 and the total"):
+        credit_note.click('cancel')
+
+
+def test_credit_note_of_credit_note():
+    first = create_invoice((10, '10'))
+    first.click('post')
+    credit_note = credit(first)
+    credit_note.click('post')
+    again = credit(credit_note)
+    again.click('post')
+    line, = work(again)
+    assert line.progress_current_quantity == 10
+    assert again.untaxed_amount == 100
+
+
+def test_credit_after_total_raised():
+    first = create_invoice((10, '10'))
+    first.click('post')
+    draft = next_invoice(first, post=False)
+    line, = work(draft)
+    line.progress_total_quantity = 20
+    line.progress_current_quantity = 20
+    draft.save()
+    draft.click('post')
+    credit_note = credit(first)
+    line, = work(credit_note)
+    assert (line.progress_total_quantity, line.quantity) == (20, -10)
+
+
+def test_cancel_with_open_draft():
+    first = create_invoice((10, '10'))
+    set_current(first, .3)
+    first.click('post')
+    second = next_invoice(first, .5)
+    draft = next_invoice(second, .6, post=False)
+
+    second.click('cancel')
+
+    draft.reload()
+    assert draft.previous_progress_invoice == first
+    assert billed(draft) == [Decimal('30.00')]
+    first.click('cancel')
+    draft.reload()
+    assert not draft.previous_progress_invoice
+    assert draft.progress_number == 1
+    draft.click('post')
+    assert draft.untaxed_amount == 60
+
+
+@pytest.mark.parametrize('name, value', [
+        ('progress_credit_amount', Decimal(9000)),
+        ('progress_current_amount', Decimal(9000)),
+        ('progress_previous_amount', Decimal(9000)),
+        ('progress_previous_price', Decimal(9000)),
+        ])
+def test_figures_not_written(name, value):
+    first = create_invoice((10, '10'))
+    first.click('post')
+    credit_note = credit(first)
+    line, = work(credit_note)
+    with pytest.raises(UserError):
+        write(line, **{name: value})
+
+
+def test_place_in_contract_not_written():
+    first = create_invoice((10, '10'))
+    first.click('post')
+    draft = next_invoice(first, post=False)
+    other = create_invoice((10, '10'))
+    with pytest.raises(UserError):
+        write(draft, progress_number=7)
+    with pytest.raises(UserError):
+        write(other, progress_credited_invoice=first.id)
+    with pytest.raises(UserError):
+        write(other, progress_contract=first.id)
+
+
+def test_no_work_on_credit_note():
+    first = create_invoice((10, '10'))
+    first.click('post')
+    credit_note = credit(first)
+    line = credit_note.lines.new()
+    line.account = work(first)[0].account
+    line.quantity = 1
+    line.unit_price = Decimal(5)
+    with pytest.raises(UserError, match="credits nothing"):
+        credit_note.save()
+
+
+def test_sale_with_line_of_no_quantity_is_done():
+    sale = create_sale((10, '10'), (0, '10'))
+    invoice, = sale.click('progress_invoice')
+    set_current(invoice, 1.)
+    invoice.click('post')
+    pay(invoice)
+    sale.reload()
+    assert (sale.state, sale.invoice_state) == ('done', 'paid')
+
+
+def test_sale_of_closed_contract_is_done():
+    sale = create_sale((10, '10'), (5, '10'))
+    invoice, = sale.click('progress_invoice')
+    invoice.lines.remove(work(invoice)[1])
+    invoice.progress_closing = True
+    invoice.save()
+    invoice.click('post')
+    pay(invoice)
+    sale.reload()
+    assert (sale.state, bool(sale.to_invoice)) == ('done', False)
+
+
+def test_manual_sale_invoiced_after_its_draft_is_deleted():
+    sale = create_sale((10, '10'), method='manual')
+    invoice, = sale.click('progress_invoice')
+    invoice.delete()
+    sale.click('manual_invoice')
+    invoice, = sale.invoices
+    assert not invoice.progress and invoice.untaxed_amount == 100
+
+
+def test_price_typed_on_invoice_is_carried():
+    sale = create_sale((10, '10'))
+    invoice, = sale.click('progress_invoice')
+    line, = work(invoice)
+    line.progress_current = .5
+    line.unit_price = Decimal(9)
+    invoice.save()
+    invoice.click('post')
+    assert invoice.untaxed_amount == 45
+    draft = next_invoice(invoice, post=False)
+    assert draft.untaxed_amount == 0
+    assert work(draft)[0].unit_price == 9
+
+
+def test_amounts_of_deleted_line_follow_live_documents():
+    first = create_invoice((10, '10'), (1, '7'))
+    set_current(first, .5, 0)
+    first.click('post')
+    second = next_invoice(first, .6, 0)
+    first.click('cancel')
+    draft = next_invoice(second, post=False)
+    draft.lines.remove(work(draft)[0])
+    draft.save()
+    assert draft.progress_previous_amount == 10
+    assert draft.progress_total_amount == 107
+    assert draft.progress_remaining_amount == 97
+
+
+def test_ratio_echoed_by_the_client_is_not_typed():
+    first = create_invoice((3, '33.33'))
+    line, = work(first)
+    line.progress_current_quantity = 1
+    first.save()
+    first.click('post')
+    draft = next_invoice(first, post=False)
+    line, = work(draft)
+    line.progress_current_quantity = 2
+    draft.save()
+    line, = work(draft)
+    assert line.progress_previous_quantity == 1
+    assert line.progress_current_quantity == 2
+    assert line.amount == Decimal('33.33')
+    line.progress_total_quantity = 6
+    draft.save()
+    line, = work(draft)
+    assert line.progress_current_quantity == 2
+    assert line.progress_current == .3333
+
+
+def test_lines_typed_with_the_previous_invoice_come_last():
+    first = create_invoice((10, '10'), (1, '7'))
+    first.click('post')
+    invoice = Model.get('account.invoice')(type='out')
+    invoice.previous_progress_invoice = first
+    line = invoice.lines.new()
+    line.account = work(first)[0].account
+    line.description = "Extra"
+    line.quantity = 2
+    line.unit_price = Decimal(5)
+    invoice.save()
+    assert [l.summary for l in invoice.lines][-1] == "Extra"
+    assert invoice.untaxed_amount == 10
+    assert len(invoice.lines) == 3
+
+
+def test_refund_brought_back_to_life():
+    first = create_invoice((10, '10'))
+    set_current(first, .3)
+    first.click('post')
+    second = next_invoice(first, .5)
+    credit(second, refund=True)
+    draft = next_invoice(first, .6, post=False)
+    assert draft.untaxed_amount == 30
+    reconciliation = second.reconciliation_lines[0].reconciliation
+    reconciliation.delete()
+    draft.reload()
+    second.reload()
+    assert second.state == 'posted'
+    # Both of the pair bill again, what makes no difference
+    assert draft.progress_number == 4
+    assert draft.untaxed_amount == 30
+    draft.click('post')
