@@ -1577,7 +1577,8 @@ class InvoiceLine(metaclass=PoolMeta):
         for line, values in groups.items():
             opening = ordinary.get(origins.get(line))
             if opening is None:
-                opening = (sum(v[3] for v in values), sum(v[4] for v in values))
+                opening = (
+                    sum(v[3] for v in values), sum(v[4] for v in values))
             quantity = to_quantity(
                 sum(v[1] for v in values)) + to_quantity(opening[0])
             amount = sum(v[2] for v in values) + opening[1]
@@ -1840,7 +1841,9 @@ class InvoiceLine(metaclass=PoolMeta):
         pool = Pool()
         Invoice = pool.get('account.invoice')
         result = []
-        changes = [(l, v.copy()) for l, v in changes]
+        # Browse the lines together to read them together
+        lines = {l.id: l for l in cls.browse([l.id for l, _ in changes if l])}
+        changes = [(lines[l.id] if l else None, v.copy()) for l, v in changes]
         invoices = {
             i.id: i for i in Invoice.browse(list({
                         v['invoice'] if 'invoice' in v else l.invoice.id

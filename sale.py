@@ -475,7 +475,8 @@ class SaleLine(metaclass=PoolMeta):
         for line in lines:
             manual = line.id in billed
             figures = {
-                'progress_billed_quantity': billed[line.id][0] if manual else 0,
+                'progress_billed_quantity': (
+                    billed[line.id][0] if manual else 0),
                 'progress_paid_quantity': paid[line.id][0] if manual else 0,
                 }
             figures['in_progress_contract'] = bool(rows.get(line.id))

@@ -13,9 +13,10 @@ import pytest
 from proteus import Model, config
 from trytond.exceptions import UserError
 from trytond.modules.account.tests.tools import get_accounts
+from trytond.modules.account_invoice.invoice import Invoice
 
 from .tools import (
-    activate, billed, create_invoice, create_sale, credit, get, next_invoice,
+    activate, billed, create_invoice, create_sale, credit, next_invoice,
     set_current, work)
 
 pytestmark = pytest.mark.xdist_group('test_arithmetic')
@@ -27,20 +28,40 @@ FIGURES = [
 CENT = Decimal('.01')
 # Totals and unit prices whose products and parts need rounding
 ODD = [
-    (1, '10.07'), (7, '14.2857'), (3.333, '9.9999'), (.001, '1234.5678'),
-    (12.345, '67.8901'), (1000, '.0049'), (1, '.01'), (3, '.005'),
-    (-7, '14.2857'), (-3.333, '9.9999'), (2.5, '-3.3333'), (.125, '.5')]
+    (1, '10.07'), (3.333, '9.9999'), (.001, '1234.5678'), (1000, '.0049'),
+    (1, '.01'), (3, '.005'), (-7, '14.2857'), (2.5, '-3.3333')]
 
 
 @pytest.fixture(scope='module', autouse=True)
 def database():
     activate()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        # To render the report takes a third of the time to post
+        monkeypatch.setattr(
+            Invoice, 'print_invoice', classmethod(lambda cls, invoices: None))
+        yield
 
 
 def write(record, **values):
     "Write the values like a script which does not know on_change"
     record._proxy.write([record.id], values, config.get_config().context)
     record.reload()
+
+
+def search_read(model, domain, *names, order=None):
+    "Read at once what proteus would read record by record"
+    return Model.get(model)._proxy.search_read(
+        domain, 0, None, order, list(names), config.get_config().context)
+
+
+def read_work(*invoices):
+    "Return the figures of the lines on progress in their order"
+    return search_read(
+        'account.invoice.line', [
+            ('invoice', 'in', [i.id for i in invoices]),
+            ('progress_line', '!=', None),
+            ],
+        'progress_line', 'unit_price', *FIGURES)
 
 
 def get_total(quantity, price, digit=CENT):
@@ -78,11 +99,11 @@ def bill(invoice, *columns):
 
 def write_current(invoice, *ratios):
     "Write the percents by script which is faster than to type them"
-    lines = work(invoice)
+    lines = read_work(invoice)
     assert len(lines) == len(ratios)
     values = []
     for line, ratio in zip(lines, ratios):
-        values.extend([[line.id], {'progress_current': ratio}])
+        values.extend([[line['id']], {'progress_current': ratio}])
     Line = Model.get('account.invoice.line')
     Line._proxy.write(*values, config.get_config().context)
     invoice.reload()
@@ -90,34 +111,43 @@ def write_current(invoice, *ratios):
 
 def check(invoice):
     "Check the invoice, its taxes and its move tell the amounts of the lines"
-    lines = [l for l in invoice.lines if l.type == 'line']
-    untaxed = sum(l.amount for l in lines)
+    lines = search_read(
+        'account.invoice.line',
+        [('invoice', '=', invoice.id), ('type', '=', 'line')],
+        'amount', 'taxes')
+    untaxed = sum(l['amount'] for l in lines)
+    taxed = sum(l['amount'] for l in lines if l['taxes'])
     assert invoice.untaxed_amount == untaxed
     assert invoice.total_amount == untaxed + invoice.tax_amount
-    taxed = sum(l.amount for l in lines if l.taxes)
     assert sum(t.base for t in invoice.taxes) == taxed
-    receivable = revenue = base = Decimal(0)
-    for line in invoice.move.lines:
-        amount = line.amount_second_currency
+    receivable = revenue = Decimal(0)
+    for line in search_read(
+            'account.move.line', [('move', '=', invoice.move.id)],
+            'debit', 'credit', 'amount_second_currency', 'account', 'origin'):
+        amount = line['amount_second_currency']
         if amount is None:
-            amount = line.debit - line.credit
-        if line.account == invoice.account:
+            amount = line['debit'] - line['credit']
+        if line['account'] == invoice.account.id:
             receivable += amount
-        elif isinstance(line.origin, Model.get('account.invoice.line')):
+        elif (line['origin'] or '').startswith('account.invoice.line,'):
             assert amount
             revenue -= amount
-        base += sum(t.amount for t in line.tax_lines if t.type == 'base')
     assert revenue == untaxed
     assert receivable == invoice.total_amount
-    assert base == taxed
+    bases = search_read(
+        'account.tax.line', [
+            ('move_line.move', '=', invoice.move.id),
+            ('type', '=', 'base'),
+            ],
+        'amount')
+    assert sum(b['amount'] for b in bases) == taxed
 
 
 def get_billed(*documents):
     "Return the sum of the amounts of each contract line"
     result = defaultdict(Decimal)
-    for document in documents:
-        for line in work(document):
-            result[line.progress_line.id] += line.amount
+    for line in read_work(*documents):
+        result[line['progress_line']] += line['amount']
     return [a for _, a in sorted(result.items())]
 
 
@@ -132,14 +162,14 @@ def test_10_07_at_any_percents():
         [0., 0., 0., 0., 0., 0., 1.],
         [1., 1., 1., 1., 1., 1., 1.],
         [.05, .05, .15, .15, .995, .995, 1.],
-        *(get_ratios(7, seed) for seed in range(13))]
+        *(get_ratios(7, seed) for seed in range(5))]
     documents = bill(
         create_invoice(*[(1, '10.07')] * len(columns)), *columns)
     assert get_billed(*documents) == [Decimal('10.07')] * len(columns)
-    for ratios in zip(*columns):
-        document = documents.pop(0)
-        assert [l.progress_current for l in work(document)] == list(ratios)
-    assert document.progress_current_amount == 20 * Decimal('10.07')
+    for document, ratios in zip(documents, zip(*columns)):
+        assert [l['progress_current'] for l in read_work(document)] == list(
+            ratios)
+    assert document.progress_current_amount == 12 * Decimal('10.07')
     assert document.progress_remaining_amount == 0
 
 
@@ -149,13 +179,12 @@ def test_thirds_of_one_unit():
     documents = bill(invoice, [.3333, .6666, 1.])
     assert [d.untaxed_amount for d in documents] == [
         Decimal('33.33'), Decimal('33.33'), Decimal('33.34')]
-    assert [d.taxes[0].base for d in documents] == [
-        Decimal('33.33'), Decimal('33.33'), Decimal('33.34')]
+    assert [read_work(d)[0]['quantity'] for d in documents] == [
+        .3333, .3333, .3334]
 
 
-@pytest.mark.parametrize('seed', range(2))
-def test_odd_totals_and_prices(seed):
-    columns = [get_ratios(4, f'{seed} {i}') for i in range(len(ODD))]
+def test_odd_totals_and_prices():
+    columns = [get_ratios(4, f'odd {i}') for i in range(len(ODD))]
     documents = bill(create_invoice(*ODD), *columns)
     assert get_billed(*documents) == [get_total(*l) for l in ODD]
 
@@ -165,7 +194,7 @@ def test_odd_quantities():
     generator = random.Random(20)
     invoice = create_invoice(*ODD)
     documents = []
-    for _ in range(3):
+    for _ in range(2):
         for line in work(invoice):
             total = Decimal(str(line.progress_total_quantity))
             before = Decimal(str(line.progress_previous_quantity))
@@ -175,12 +204,10 @@ def test_odd_quantities():
         invoice.save()
         invoice.click('post')
         check(invoice)
-        for line in work(invoice):
-            assert line.progress_current_amount == get_total(
-                line.progress_current_quantity, line.unit_price)
-            assert line.quantity == float(
-                Decimal(str(line.progress_current_quantity))
-                - Decimal(str(line.progress_previous_quantity)))
+        for line in read_work(invoice):
+            assert line['quantity'] == float(
+                Decimal(str(line['progress_current_quantity']))
+                - Decimal(str(line['progress_previous_quantity'])))
         documents.append(invoice)
         invoice = next_invoice(invoice, post=False)
     invoice.progress_closing = True
@@ -217,10 +244,10 @@ def test_currency(digits):
 def test_negative_lines():
     documents = bill(
         create_invoice((-3, '3.3333'), (1, '100')),
-        [.1, .3333, .6667, 1.], [.2, .4, .6, 1.])
+        [.3333, .6667, 1.], [.4, .6, 1.])
     assert get_billed(*documents) == [Decimal('-10.00'), Decimal(100)]
     # Alone, it is billed as a credit
-    documents = bill(create_invoice((-3, '3.3333')), [.1, .3333, .6667, 1.])
+    documents = bill(create_invoice((-3, '3.3333')), [.3333, 1.])
     assert get_billed(*documents) == [Decimal('-10.00')]
 
 
@@ -231,8 +258,7 @@ def test_percentage_tax():
         create_invoice(
             (1, '10.07', "Taxed Service"), (3, '33.3333', "Taxed Goods"),
             (-1, '5.55', "Taxed Service"), (1, '9.99', "Untaxed Service")),
-        [.15, .35, .35, 1.], [.3333, .6666, .9999, 1.], [0., .5, .77, 1.],
-        [.1, .2, .3, 1.])
+        [.15, .15, 1.], [.3333, .6666, 1.], [0., .5, 1.], [.1, .2, 1.])
     assert sum(d.untaxed_amount for d in documents) == Decimal('114.51')
     for document in documents:
         for tax in document.taxes:
@@ -311,7 +337,7 @@ def test_previous_typed_on_first():
         line.progress_current = ratio
     invoice.save()
     assert billed(invoice) == [0, 0]
-    documents = bill(invoice, [.5, .5, 1.], [.1, .7777, 1.])
+    documents = bill(invoice, [.5, 1.], [.1, 1.])
     assert get_billed(*documents) == [
         Decimal('10.07') - Decimal('3.36'), Decimal('10.00') - Decimal('1.00')]
 
@@ -337,7 +363,7 @@ def test_price_changed():
 
 # Credit notes in between
 
-@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('seed', range(2))
 def test_credits_in_between(seed):
     generator = random.Random(f'credits {seed}')
     live, creditable = [], []
@@ -348,7 +374,8 @@ def test_credits_in_between(seed):
             invoice = create_invoice(*ODD)
         write_current(invoice, *(
                 p + (1 - p) * generator.random()
-                for p in [l.progress_previous for l in work(invoice)]))
+                for p in [
+                    l['progress_previous'] for l in read_work(invoice)]))
         invoice.click('post')
         check(invoice)
         live.append(invoice)
@@ -358,7 +385,7 @@ def test_credits_in_between(seed):
         credited = creditable.pop(generator.randrange(len(creditable)))
         refund = generator.random() < .5
         note = credit(credited, refund=refund)
-        assert billed(note) == [-a for a in billed(credited)]
+        assert get_billed(note, credited) == [0] * len(ODD)
         if refund:
             live.remove(credited)
             continue
@@ -387,13 +414,13 @@ def test_credit_of_each_document():
     documents = bill(create_invoice(*ODD), *columns)
     for document in [documents[1], documents[0], documents[2]]:
         note = credit(document)
-        assert billed(note) == [-a for a in billed(document)]
+        assert get_billed(note, document) == [0] * len(ODD)
         note.click('post')
         check(note)
         documents.append(note)
     assert get_billed(*documents) == [0] * len(ODD)
     again, = note.click('closing_progress_invoice')
-    assert billed(again) == [get_total(*l) for l in ODD]
+    assert get_billed(again) == [get_total(*l) for l in ODD]
 
 
 def test_part_of_document_credited():
@@ -447,14 +474,17 @@ def test_previous_is_no_round_percent():
     assert billed(second) == [100]
 
 
-@pytest.mark.parametrize('name, values', [
-        ('progress_current', [.4, .3333, .66667, 1., .8575, .5]),
-        ('progress_current_quantity', [.4, 2.3333, 3.333, .001, 12.3, 900]),
-        ])
-def test_client_and_script(name, values):
+@pytest.mark.parametrize(
+    'name', ['progress_current', 'progress_current_quantity'])
+def test_client_and_script(name):
     lines = ODD[:6]
     client, script = create_invoice(*lines), create_invoice(*lines)
-    for _ in range(2):
+    for ratios in [[.4, .3333, .66667, .5555, 0., .8575], [1.] * 6]:
+        if name == 'progress_current':
+            values = ratios
+        else:
+            values = [
+                round(q * r, 5) for (q, _), r in zip(lines, ratios)]
         for line, value in zip(work(client), values):
             setattr(line, name, value)
         shown = [get_figures(l) for l in work(client)]
@@ -465,14 +495,11 @@ def test_client_and_script(name, values):
         script.reload()
         assert [get_figures(l) for l in work(script)] == shown
         assert client.untaxed_amount == script.untaxed_amount
-        client.click('post')
-        script.click('post')
-        client = next_invoice(client, post=False)
-        script = next_invoice(script, post=False)
-        values = [
-            l.progress_total_quantity
-            if name == 'progress_current_quantity' else 1.
-            for l in work(client)]
+        if ratios[0] < 1:
+            client.click('post')
+            script.click('post')
+            client = next_invoice(client, post=False)
+            script = next_invoice(script, post=False)
 
 
 def test_previous_of_client_and_script():
@@ -587,15 +614,3 @@ def test_zero_is_a_percent():
     assert invoice.untaxed_amount == 0
     invoice.click('post')
     assert invoice.progress_remaining_amount == 2120
-
-
-def test_lines_of_product():
-    "The unit never decides the money"
-    invoice = create_invoice((1, '100', "Taxed Goods"))
-    line, = work(invoice)
-    assert line.unit == get('product.uom', "Unit")
-    documents = bill(invoice, [.3333, .3333, .6666, 1.])
-    assert [work(d)[0].quantity for d in documents] == [
-        .3333, 0, .3333, .3334]
-    assert [d.untaxed_amount for d in documents] == [
-        Decimal('33.33'), 0, Decimal('33.33'), Decimal('33.34')]
