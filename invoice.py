@@ -3,7 +3,7 @@
 import copy
 import math
 from collections import defaultdict, namedtuple
-from decimal import Decimal
+from decimal import Context, Decimal
 from itertools import chain
 
 from sql import Null, Window
@@ -52,7 +52,8 @@ def to_quantity(value):
 
     10 decimals are more than any unit has and less than what a float loses.
     """
-    return round(Decimal(str(value or 0)), 10)
+    return Decimal(str(value or 0)).quantize(
+        Decimal('1E-10'), context=Context(prec=400))
 
 
 def same_quantity(a, b):
@@ -125,7 +126,8 @@ def add_values(result, extras):
     actions = iter(args)
     args = []
     for (records, values), extra in zip(zip(actions, actions), extras):
-        if others := [r for r in records if r.id not in extra]:
+        others = [r for r in records if r.id not in extra]
+        if others or not extra:
             args.extend([others, values])
         for record in records:
             if record.id in extra:
@@ -614,25 +616,11 @@ class Invoice(metaclass=PoolMeta):
 
         It is this invoice or the last of the credit notes made since.
         """
-        pool = Pool()
-        Party = pool.get('party.party')
-        Company = pool.get('company.company')
-        Currency = pool.get('currency.currency')
         if not self.progress or self.type != 'out':
             raise ProgressContractError(gettext(
                     'project_progress_invoice.msg_previous_not_progress',
                     previous=self.rec_name))
-        for name, Model in [
-                ('company', Company), ('party', Party),
-                ('currency', Currency)]:
-            value = values.get(name)
-            if value and getattr(self, name).id != value:
-                raise ProgressContractError(gettext(
-                        'project_progress_invoice.msg_previous_other',
-                        previous=self.rec_name,
-                        value=Model(value).rec_name,
-                        expected=getattr(self, name).rec_name,
-                        **self.__names__(field=name)))
+        self.check_progress_parties(values, contract=self)
         documents = self._get_progress_documents([self.progress_contract])
         documents = documents[self.progress_contract.id]
         if self not in documents:
@@ -652,6 +640,24 @@ class Invoice(metaclass=PoolMeta):
                     contract=self.progress_contract.rec_name,
                     previous=self.rec_name))
         return documents[-1]
+
+    def check_progress_parties(self, values, contract=None):
+        "Check the values keep the parties and the currency of the contract"
+        pool = Pool()
+        if contract is None:
+            contract = self.progress_contract
+            if not contract or contract == self:
+                return
+        for name in ['company', 'party', 'currency']:
+            value, expected = values.get(name), getattr(contract, name)
+            if value and value != expected.id:
+                Model = pool.get(expected.__name__)
+                raise ProgressContractError(gettext(
+                        'project_progress_invoice.msg_previous_other',
+                        previous=contract.rec_name,
+                        value=Model(value).rec_name,
+                        expected=expected.rec_name,
+                        **self.__names__(field=name)))
 
     @classmethod
     def _chain_progress(cls, values, invoice=None):
@@ -708,6 +714,9 @@ class Invoice(metaclass=PoolMeta):
         with without_check_access():
             for invoices, values in zip(actions, actions):
                 extra = {}
+                if values.keys() & {'company', 'party', 'currency'}:
+                    for invoice in invoices:
+                        invoice.check_progress_parties(values)
                 if (values.keys() & {'progress', 'previous_progress_invoice'}
                         and not update):
                     for invoice in invoices:
@@ -909,7 +918,11 @@ class Invoice(metaclass=PoolMeta):
                         previous=last.rec_name if last else ''))
         Line.check_progress([l for i in invoices for l in i.lines], invoices)
 
+    # Buttons themselves to check the access before anything else and because
+    # Tryton 8.2 checks it again for what is called outside of a button
+
     @classmethod
+    @ModelView.button
     def validate_invoice(cls, invoices):
         progress = [i for i in invoices if i.progress]
         if progress:
@@ -918,6 +931,7 @@ class Invoice(metaclass=PoolMeta):
         super().validate_invoice(invoices)
 
     @classmethod
+    @ModelView.button
     def post(cls, invoices):
         cls._lock_progress(invoices)
         super().post(invoices)
@@ -938,6 +952,7 @@ class Invoice(metaclass=PoolMeta):
             cls.update_progress({i.progress_contract for i in progress})
 
     @classmethod
+    @ModelView.button
     def cancel(cls, invoices):
         pool = Pool()
         Line = pool.get('account.invoice.line')
@@ -967,6 +982,7 @@ class Invoice(metaclass=PoolMeta):
                         credit=credit.rec_name))
 
     @classmethod
+    @ModelView.button
     def draft(cls, invoices):
         cls._lock_progress(invoices)
         for invoice in invoices:
@@ -1019,7 +1035,6 @@ class Invoice(metaclass=PoolMeta):
     def validate_fields(cls, invoices, field_names):
         super().validate_fields(invoices, field_names)
         cls.check_progress_type(invoices, field_names)
-        cls.check_progress_parties(invoices, field_names)
 
     @classmethod
     def check_progress_type(cls, invoices, field_names=None):
@@ -1030,25 +1045,6 @@ class Invoice(metaclass=PoolMeta):
                 raise ProgressContractError(gettext(
                         'project_progress_invoice.msg_progress_customer',
                         invoice=invoice.rec_name))
-
-    @classmethod
-    def check_progress_parties(cls, invoices, field_names=None):
-        names = {'company', 'party', 'currency'}
-        if field_names and not (
-                field_names & (names | {'progress_contract'})):
-            return
-        for invoice in invoices:
-            contract = invoice.progress_contract
-            if not contract or contract == invoice:
-                continue
-            for name in names:
-                if getattr(invoice, name) != getattr(contract, name):
-                    raise ProgressContractError(gettext(
-                            'project_progress_invoice.msg_previous_other',
-                            previous=contract.rec_name,
-                            value=getattr(invoice, name).rec_name,
-                            expected=getattr(contract, name).rec_name,
-                            **cls.__names__(field=name)))
 
     @classmethod
     def check_modification(cls, mode, invoices, values=None, external=False):
@@ -1395,7 +1391,7 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @classmethod
     def get_progress_ratio(cls, quantity, total):
-        return float(round(quantity / total, 4)) if total else 0.
+        return round(float(quantity) / float(total), 4) if total else 0.
 
     @fields.depends('progress_total_quantity')
     def get_progress_quantity(self, ratio):
@@ -1460,8 +1456,13 @@ class InvoiceLine(metaclass=PoolMeta):
             previous = self.progress_previous_quantity or 0
             price = self.unit_price or Decimal(0)
             billed = self.progress_previous_amount or Decimal(0)
-            if not self.progress_line:
-                # Work billed before is only priced by the server
+            if not math.isfinite(current) or not math.isfinite(previous):
+                # It is refused when saved
+                return billed - billed
+            if (not self.progress_line
+                    or (self.progress_line.id == self.id
+                        and self.progress_previous_price is not None)):
+                # Work billed before Tryton has the price of the line
                 billed = to_quantity(previous) * price
                 if currency:
                     billed = currency.round(billed)
@@ -1470,9 +1471,8 @@ class InvoiceLine(metaclass=PoolMeta):
                         previous - current, self.progress_credit_quantity)):
                 # What is credited in full is credited to the cent
                 amount = -(self.progress_credit_amount or Decimal(0))
-            elif (not math.isfinite(current)
-                    or (same_quantity(current, previous)
-                        and self.progress_previous_price in {None, price})):
+            elif (same_quantity(current, previous)
+                    and self.progress_previous_price in {None, price}):
                 # What does not move bills nothing
                 amount = billed - billed
             else:
@@ -1765,11 +1765,20 @@ class InvoiceLine(metaclass=PoolMeta):
             [(l, {'progress_completed': l.progress_completed})
                 for l in lines], excluded=excluded)
         for line, values in zip(lines, derived):
-            for name in [
-                    'progress_total_quantity', 'progress_previous_quantity',
-                    'progress_previous_amount', 'progress_current_quantity',
-                    'progress_current_amount', 'progress_credit_quantity',
-                    'progress_credit_amount', 'quantity']:
+            names = [
+                'progress_total_quantity', 'progress_previous_quantity',
+                'progress_previous_amount', 'progress_current_quantity',
+                'quantity']
+            limit = values['progress_credit_amount']
+            if limit is None:
+                names.append('progress_current_amount')
+            elif not min(0, -limit) <= line.amount <= max(0, -limit):
+                raise ProgressCreditError(gettext(
+                        'project_progress_invoice.msg_credit_beyond',
+                        line=line.rec_name,
+                        invoice=line.invoice.rec_name,
+                        credited=line.origin.invoice.rec_name))
+            for name in names:
                 if getattr(line, name) != values[name]:
                     raise ProgressChangedError(gettext(
                             'project_progress_invoice.msg_line_changed',
@@ -2220,8 +2229,11 @@ class _ProgressDeriver:
             previous = to_quantity(billed.quantity)
             amount, price = billed.amount, billed.unit_price
         elif sale_line in self.ordinary:
+            # It was billed at the price of the ordinary invoices
             previous, amount = self.ordinary[sale_line]
-            price = unit_price
+            if self.check:
+                self.check_previous(line, values, invoice, total, previous)
+            return previous, amount, None
         elif invoice.previous_progress_invoice:
             previous, amount, price = Decimal(0), zero, None
         else:
@@ -2235,12 +2247,15 @@ class _ProgressDeriver:
             amount = invoice.currency.round(previous * unit_price)
             return previous, amount, unit_price
         if self.check:
-            typed = self.get_typed(
-                line, values, invoice, total, 'progress_previous', previous)
-            if typed is not None and not same_quantity(typed, previous):
-                raise ProgressLineError(self.message(
-                        'msg_previous_readonly', line, values, invoice))
+            self.check_previous(line, values, invoice, total, previous)
         return previous, amount, price or unit_price
+
+    def check_previous(self, line, values, invoice, total, previous):
+        typed = self.get_typed(
+            line, values, invoice, total, 'progress_previous', previous)
+        if typed is not None and not same_quantity(typed, previous):
+            raise ProgressLineError(self.message(
+                    'msg_previous_readonly', line, values, invoice))
 
     def get_creditable(self, line, values, invoice):
         origin = self.get_origin_id(line, values, 'account.invoice.line')
