@@ -1,6 +1,6 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
-from trytond.exceptions import UserError
+from trytond.exceptions import UserError, UserWarning
 from trytond.model.exceptions import AccessError, ValidationError
 
 
@@ -30,3 +30,43 @@ class ProgressImportError(UserError):
 
 class ProgressAccessError(AccessError):
     "The record is needed by the progress invoices"
+
+
+class AdvanceSetupError(UserError):
+    "The set-up of the project does not allow to bill an advance"
+
+
+class AdvanceInvoiceError(ValidationError):
+    "The advance itself is not possible"
+
+
+class AdvanceAssociationError(ValidationError):
+    "The advance can not cover the intervention"
+
+
+class AdvanceResidualError(ValidationError):
+    "More would be cancelled than what is left or covered"
+
+
+class AdvanceDepositError(ValidationError):
+    "The deposit account would no more agree with the advances"
+
+
+class AdvanceAccessError(AccessError):
+    "The record is needed by the advances"
+
+
+class DepositAccountWarning(UserWarning):
+    "The deposit account is not part of the balance sheet"
+
+
+class InterventionError(UserError):
+    "The intervention can not be valued"
+
+
+class InterventionValidationError(ValidationError):
+    "The intervention is not possible"
+
+
+class InterventionAccessError(AccessError):
+    "The record is needed by the interventions"

@@ -291,7 +291,7 @@ class Invoice(metaclass=PoolMeta):
                 self.payment_term = previous.payment_term
 
     @classmethod
-    def _progress_live(cls, invoice):
+    def _live(cls, invoice):
         """
         Return the SQL expression to test that the invoice table bills.
 
@@ -318,12 +318,12 @@ class Invoice(metaclass=PoolMeta):
                 closing.id,
                 where=(closing.progress_contract == contract)
                 & (closing.progress_closing == True)  # noqa: E712
-                & cls._progress_live(closing)
+                & cls._live(closing)
                 & ~Exists(credit.select(
                         credit.id,
                         where=(
                             credit.progress_credited_invoice == closing.id)
-                        & cls._progress_live(credit)))))
+                        & cls._live(credit)))))
 
     @classmethod
     def _get_progress_documents(cls, contracts, excluded=()):
@@ -338,7 +338,7 @@ class Invoice(metaclass=PoolMeta):
                 where &= ~table.id.in_([int(i) for i in excluded])
             cursor.execute(*table.select(
                     table.id,
-                    where=where & cls._progress_live(table),
+                    where=where & cls._live(table),
                     order_by=[table.progress_number.asc, table.id.asc]))
             ids.extend(id_ for id_, in cursor)
         documents = defaultdict(list)
@@ -425,7 +425,7 @@ class Invoice(metaclass=PoolMeta):
                     & (own
                         | ((document.progress_number
                                 < invoice.progress_number)
-                            & cls._progress_live(document))))
+                            & cls._live(document))))
                 .join(line,
                     condition=(line.invoice == document.id)
                     & (line.progress_line != Null))
@@ -537,7 +537,7 @@ class Invoice(metaclass=PoolMeta):
             return (
                 invoice.state.in_(OPEN)
                 & (invoice.progress_credited_invoice == Null)
-                | cls._progress_live(invoice))
+                | cls._live(invoice))
 
         query = table.select(table.id,
             where=(table.progress_contract != Null)
@@ -580,7 +580,7 @@ class Invoice(metaclass=PoolMeta):
             ]
 
     @classmethod
-    def _lock_progress(cls, invoices):
+    def _lock_billing(cls, invoices):
         """
         Lock the sales then the contracts of the progress invoices
 
@@ -690,12 +690,12 @@ class Invoice(metaclass=PoolMeta):
             progress_contract=contract.id,
             progress_number=previous.progress_number + 1)
 
-    _progress_readonly = {
+    _readonly_fields = {
         'progress_contract', 'progress_number', 'progress_credited_invoice'}
 
     @classmethod
     def _before_create(cls, vlist):
-        check_readonly(cls, cls._progress_readonly, vlist)
+        check_readonly(cls, cls._readonly_fields, vlist)
         vlist = super()._before_create(vlist)
         with without_check_access():
             for values in vlist:
@@ -709,7 +709,7 @@ class Invoice(metaclass=PoolMeta):
         # Derive first because what is read after super would stay in cache
         extras = []
         actions = iter(args)
-        check_readonly(cls, cls._progress_readonly, args[1::2])
+        check_readonly(cls, cls._readonly_fields, args[1::2])
         update = Transaction().context.get('_progress_update', False)
         with without_check_access():
             for invoices, values in zip(actions, actions):
@@ -926,21 +926,21 @@ class Invoice(metaclass=PoolMeta):
     def validate_invoice(cls, invoices):
         progress = [i for i in invoices if i.progress]
         if progress:
-            cls._lock_progress(progress)
+            cls._lock_billing(progress)
             cls.update_progress({i.progress_contract for i in progress})
         super().validate_invoice(invoices)
 
     @classmethod
     @ModelView.button
     def post(cls, invoices):
-        cls._lock_progress(invoices)
+        cls._lock_billing(invoices)
         super().post(invoices)
 
     @classmethod
     def _post(cls, invoices):
         progress = [i for i in invoices if i.progress]
         if progress:
-            cls._lock_progress(progress)
+            cls._lock_billing(progress)
             # The state may be already posted by post_batch or process
             to_check = [
                 i for i in progress
@@ -956,7 +956,7 @@ class Invoice(metaclass=PoolMeta):
     def cancel(cls, invoices):
         pool = Pool()
         Line = pool.get('account.invoice.line')
-        cls._lock_progress(invoices)
+        cls._lock_billing(invoices)
         progress = [i for i in invoices if i.progress]
         if progress:
             cls._check_progress_cancel(progress)
@@ -984,7 +984,7 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     @ModelView.button
     def draft(cls, invoices):
-        cls._lock_progress(invoices)
+        cls._lock_billing(invoices)
         for invoice in invoices:
             if invoice.progress and not invoice.progress_credited_invoice:
                 cls.check_progress_open(invoice.progress_contract, invoice)
@@ -1001,9 +1001,8 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def credit(cls, invoices, refund=False, **values):
-        progress = [i for i in invoices if i.progress]
-        if progress:
-            cls._lock_progress(progress)
+        cls._lock_billing(invoices)
+        if progress := [i for i in invoices if i.progress]:
             cls._check_progress_credit(progress, refund=refund)
         return super().credit(invoices, refund=refund, **values)
 
@@ -1216,7 +1215,7 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def create_next_progress(cls, invoices, closing=False):
         "Create and return the invoices which continue the contracts"
-        cls._lock_progress(invoices)
+        cls._lock_billing(invoices)
         next_invoices = []
         documents = cls._get_progress_documents(
             {i.progress_contract for i in invoices})
@@ -1525,7 +1524,7 @@ class InvoiceLine(metaclass=PoolMeta):
         cursor = Transaction().connection.cursor()
         table = cls.__table__()
         invoice = Invoice.__table__()
-        live = Invoice._progress_live(invoice)
+        live = Invoice._live(invoice)
         if excluded:
             live &= ~invoice.id.in_([i.id for i in excluded])
         is_contract_line = table.id == table.progress_line
@@ -1795,7 +1794,7 @@ class InvoiceLine(metaclass=PoolMeta):
         'progress_completed'}
 
     # The figures that only derive from the others
-    _progress_readonly = {
+    _readonly_fields = {
         'progress_line', 'progress_total_amount', 'progress_previous_amount',
         'progress_current_amount', 'progress_previous_price',
         'progress_sale_price', 'progress_credit_quantity',
@@ -1803,7 +1802,7 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @classmethod
     def _before_create(cls, vlist):
-        check_readonly(cls, cls._progress_readonly, vlist)
+        check_readonly(cls, cls._readonly_fields, vlist)
         vlist = super()._before_create(vlist)
         with without_check_access():
             return cls._derive_progress([(None, v) for v in vlist])
@@ -1811,7 +1810,7 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def _before_write(cls, *args):
         # Derive first because what is read after super would stay in cache
-        check_readonly(cls, cls._progress_readonly, args[1::2])
+        check_readonly(cls, cls._readonly_fields, args[1::2])
         extras = []
         changes = []
         actions = iter(args)

@@ -42,6 +42,32 @@ class Sale(metaclass=PoolMeta):
                 })
 
     @classmethod
+    def get_pricing_line(
+            cls, company, party, currency, product=None, unit=None,
+            quantity=None, unit_price=None, sale_date=None):
+        """
+        Return a line, not to be saved, with the unit, the unit price and the
+        taxes that a sale of the quantity to the party would have
+        """
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        sale = cls(
+            company=company, currency=currency, party=party,
+            sale_date=sale_date, lines=[])
+        sale.on_change_party()
+        sale.currency = currency
+        line = SaleLine(
+            sale=sale, type='line', company=company, product=product,
+            quantity=quantity, unit=unit, unit_price=unit_price)
+        line.taxes = line.compute_taxes(party)
+        if product:
+            category = product.default_uom_category
+            if not unit or unit.category != category:
+                line.unit = product.sale_uom or product.default_uom
+            line.unit_price = line.compute_unit_price()
+        return line
+
+    @classmethod
     def check_method(cls, sales, field_names=None):
         super().check_method(sales, field_names=field_names)
         if field_names and not (field_names & {
@@ -431,7 +457,7 @@ class SaleLine(metaclass=PoolMeta):
         table = InvoiceLine.__table__()
         contract_line = InvoiceLine.__table__()
         invoice = Invoice.__table__()
-        live = Invoice._progress_live(invoice)
+        live = Invoice._live(invoice)
         used = live | invoice.state.in_(OPEN)
         opening = Case(
             (table.id == contract_line.id, table.progress_previous_quantity),

@@ -12,7 +12,10 @@ from trytond.tests.tools import activate_modules
 
 __all__ = [
     'activate', 'setup_company', 'get', 'create_sale', 'create_invoice',
-    'set_current', 'billed', 'pay', 'credit', 'next_invoice']
+    'set_current', 'billed', 'pay', 'credit', 'next_invoice',
+    'create_deposit_account', 'create_project_type', 'create_project',
+    'create_advance', 'sell_advance', 'create_intervention', 'value',
+    'get_deposit']
 
 
 def activate(*modules):
@@ -158,3 +161,110 @@ def credit(invoice, refund=False):
     invoice.reload()
     new, = wizard.actions[0]
     return new
+
+
+def create_deposit_account(name="Customer Advances"):
+    "Return a deposit account that is a liability of the balance sheet"
+    Account = Model.get('account.account')
+    Type = Model.get('account.account.type')
+    payable = get_accounts()['payable']
+    type_ = Type(
+        name=name, company=payable.company, statement='balance', deposit=True)
+    type_.parent = payable.type.parent
+    type_.save()
+    account = Account(
+        name=name, company=payable.company, type=type_, party_required=True)
+    account.save()
+    return account
+
+
+def create_project_type(account=None, name="Maintenance", **values):
+    "Return a project type that proposes the advances for services"
+    Journal = Model.get('account.journal')
+    journal, = Journal.find([('type', '=', 'revenue')], limit=1)
+    type_ = Model.get('project.type')(
+        name=name, invoice_journal=journal, propose_service=True)
+    type_.advance_account = account or create_deposit_account()
+    for key, value in values.items():
+        setattr(type_, key, value)
+    type_.save()
+    return type_
+
+
+def create_project(type_=None, name="Project", party="Customer", **values):
+    project = Model.get('project.work')(
+        name=name, type='project', project_type=type_)
+    if party:
+        project.party = get('party.party', party)
+    for key, value in values.items():
+        setattr(project, key, value)
+    project.save()
+    return project
+
+
+def create_advance(
+        project, quantity=10, unit_price='500', taxes=(), type='on_account',
+        **values):
+    "Return an advance of days"
+    advance = Model.get('project.advance_invoice')(
+        work=project, line_type='uncoded', description="Days",
+        quantity=quantity, unit_price=Decimal(unit_price), type=type)
+    for tax in taxes:
+        advance.taxes.append(tax)
+    for key, value_ in values.items():
+        setattr(advance, key, value_)
+    advance.save()
+    return advance
+
+
+def value(record):
+    "Return the invoice that Valorize makes or shows"
+    wizard = record.click('valorize')
+    invoice, = wizard.form.invoices
+    wizard.execute('end')
+    record.reload()
+    return Model.get('account.invoice')(invoice.id)
+
+
+def sell_advance(*args, **kwargs):
+    "Return an advance whose invoice is posted"
+    advance = create_advance(*args, **kwargs)
+    value(advance).click('post')
+    advance.reload()
+    return advance
+
+
+def create_intervention(project, *lines, state='done', **values):
+    """
+    Return an intervention in the state with a line for each tuple of kind,
+    quantity, unit price and optional dictionary of values
+    """
+    intervention = Model.get('project.intervention')(work=project)
+    for name, value_ in values.items():
+        setattr(intervention, name, value_)
+    intervention.save()
+    for kind, quantity, unit_price, *extra in lines:
+        line = intervention.lines.new()
+        line.kind = kind
+        line.description = kind.title()
+        line.quantity = quantity
+        line.unit_price = Decimal(unit_price)
+        for name, value_ in (extra[0] if extra else {}).items():
+            if name == 'taxes':
+                line.taxes.extend(value_)
+            else:
+                setattr(line, name, value_)
+    intervention.save()
+    if state == 'done':
+        intervention.click('do')
+    return intervention
+
+
+def get_deposit(account, party="Customer"):
+    "Return what the account owes to the party"
+    MoveLine = Model.get('account.move.line')
+    return sum(
+        l.credit - l.debit for l in MoveLine.find([
+                ('account', '=', account.id),
+                ('party', '=', get('party.party', party).id),
+                ]))

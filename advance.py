@@ -1,0 +1,1413 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+import datetime as dt
+import math
+from collections import defaultdict, namedtuple
+from decimal import Decimal
+from itertools import chain
+
+from sql import Null
+from sql.aggregate import Sum
+from sql.conditionals import Case, Coalesce
+from sql.functions import Round
+
+from trytond import backend
+from trytond.i18n import gettext
+from trytond.model import (
+    Index, ModelSQL, ModelView, fields, sequence_ordered)
+from trytond.modules.currency.fields import Monetary
+from trytond.modules.product import price_digits
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval, Id, If
+from trytond.tools import firstline, grouped_slice, sqlite_apply_types
+from trytond.transaction import Transaction, without_check_access
+from trytond.wizard import (
+    Button, StateAction, StateTransition, StateView, Wizard)
+
+from .exceptions import (
+    AdvanceAccessError, AdvanceAssociationError, AdvanceDepositError,
+    AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError)
+from .invoice import OPEN, SLICE, editable, to_quantity
+
+
+def has_fixed_tax(taxes):
+    return any(t.type == 'fixed' or has_fixed_tax(t.childs) for t in taxes)
+
+
+class AdvanceFigures(namedtuple('AdvanceFigures', [
+                'billed_quantity', 'billed_amount',
+                'cancelled_quantity', 'cancelled_amount',
+                'credited_amount'])):
+    """
+    What was billed and cancelled of an advance
+
+    Quantities are Decimal in its unit and amounts in its currency.  Billed
+    is what live documents and the opening billed less what live credit notes
+    credited, cancelled what live and open documents cancelled and credited
+    what open credit notes are about to credit of what was billed.
+    """
+    __slots__ = ()
+
+    @property
+    def residual_quantity(self):
+        # The value rules
+        if not self.residual_amount:
+            return Decimal(0)
+        return self.billed_quantity - self.cancelled_quantity
+
+    @property
+    def residual_amount(self):
+        return self.billed_amount - self.cancelled_amount
+
+    @property
+    def available_amount(self):
+        return self.residual_amount - self.credited_amount
+
+
+class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
+    __name__ = 'project.advance_invoice'
+
+    _on_account = {
+        'invisible': Eval('type') != 'on_account',
+        }
+
+    work = fields.Many2One(
+        'project.work', "Project", required=True, ondelete='CASCADE',
+        domain=[
+            ('type', '=', 'project'),
+            ('company', '=', Eval('company', -1)),
+            ],
+        states=editable(~Eval('id', -1) | (Eval('id', -1) < 0)))
+    company = fields.Many2One(
+        'company.company', "Company", required=True,
+        states=editable(~Eval('work', None)))
+    currency = fields.Many2One(
+        'currency.currency', "Currency", required=True,
+        states=editable(~Eval('work', None)))
+    party = fields.Function(
+        fields.Many2One(
+            'party.party', "Party",
+            context={
+                'company': Eval('company', -1),
+                },
+            depends={'company'}),
+        'on_change_with_party')
+    line_type = fields.Selection([
+            ('coded', "Coded"),
+            ('uncoded', "Uncoded"),
+            ], "Line Type", required=True, sort=False,
+        states=editable(~Eval('billed', False)),
+        help="Whether it is defined by a product or by a description.")
+    product = fields.Many2One(
+        'product.product', "Product", ondelete='RESTRICT',
+        domain=[
+            ('default_uom_category', '=', Id('product', 'uom_cat_time')),
+            ],
+        states={
+            'invisible': Eval('line_type') != 'coded',
+            **editable(~Eval('billed', False)),
+            },
+        context={
+            'company': Eval('company', None),
+            },
+        depends={'company'})
+    description = fields.Text("Description")
+    taxes = fields.Many2Many(
+        'project.advance_invoice-account.tax', 'advance_invoice', 'tax',
+        "Taxes",
+        order=[('tax.sequence', 'ASC'), ('tax.id', 'ASC')],
+        domain=[
+            ('parent', '=', None),
+            ['OR',
+                ('group', '=', None),
+                ('group.kind', 'in', ['sale', 'both']),
+                ],
+            ('company', '=', Eval('company', -1)),
+            ],
+        states=editable(~Eval('billed', False)))
+    unit = fields.Many2One(
+        'product.uom', "Unit", required=True, ondelete='RESTRICT',
+        domain=[
+            ('category', '=', Id('product', 'uom_cat_time')),
+            ],
+        states=editable(~Eval('billed', False)))
+    quantity = fields.Float(
+        "Quantity", digits='unit', required=True,
+        states=editable(~Eval('billed', False)))
+    unit_price = Monetary(
+        "Unit Price", currency='currency', digits=price_digits, required=True,
+        states=editable(~Eval('billed', False)))
+    amount = fields.Function(
+        Monetary("Amount", currency='currency', digits='currency'),
+        'on_change_with_amount')
+    opening_quantity = fields.Float(
+        "Opening Quantity", digits='unit', states=_on_account,
+        help="The quantity billed outside of Tryton that is not yet "
+        "cancelled.")
+    type = fields.Selection([
+            ('on_account', "On Account"),
+            ('to_balance', "To Balance"),
+            ], "Type", required=True, sort=False,
+        states=editable(~Eval('billed', False)),
+        help="On Account: to be cancelled later.\n"
+        "To Balance: to bill and to cancel what is left of the others.")
+    billed = fields.Function(
+        fields.Boolean(
+            "Billed",
+            help="If it has an invoice which is not fully credited."),
+        'get_billed')
+    residual_quantity = fields.Function(
+        fields.Float("Residual Quantity", states=_on_account),
+        'get_residuals', searcher='search_residual')
+    residual_amount = fields.Function(
+        Monetary(
+            "Residual Amount", currency='currency', digits='currency',
+            states=_on_account),
+        'get_residuals', searcher='search_residual')
+    residual_date = fields.Date(
+        "Residual Date", readonly=True, states=_on_account,
+        help="When the residual was last brought up to date.")
+    active_from = fields.Date(
+        "Active From", states=_on_account,
+        domain=[
+            If(Bool(Eval('active_from')) & Bool(Eval('closed_date')),
+                ('active_from', '<=', Eval('closed_date', None)),
+                ()),
+            ],
+        help="The date from which it is proposed.")
+    closed_date = fields.Date(
+        "Closed Date", states=_on_account,
+        domain=[
+            If(Bool(Eval('active_from')) & Bool(Eval('closed_date')),
+                ('closed_date', '>=', Eval('active_from', None)),
+                ()),
+            ],
+        help="The last date at which it covers something.")
+    invoice_lines = fields.One2Many(
+        'account.invoice.line', 'origin', "Invoice Lines", readonly=True,
+        filter=[
+            ('advance_cancellation', '!=', True),
+            ],
+        help="The lines that bill it.")
+    cancellation_lines = fields.One2Many(
+        'account.invoice.line', 'advance_invoice', "Cancellation Lines",
+        readonly=True,
+        filter=[
+            ('advance_cancellation', '=', True),
+            ],
+        states=_on_account,
+        help="The lines that cancel it.")
+    invoices = fields.Function(
+        fields.Many2Many(
+            'account.invoice', None, None, "Invoices",
+            help="The invoices that bill it and their credit notes."),
+        'get_invoices', searcher='search_invoices')
+
+    del _on_account
+
+    # The fields that can not change once it is billed
+    _billed_fields = {
+        'work', 'company', 'currency', 'line_type', 'product', 'taxes',
+        'unit', 'quantity', 'unit_price', 'type'}
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.__access__.add('work')
+        cls._buttons.update({
+                'valorize': {},
+                'update_residual': {
+                    'invisible': Eval('type') != 'on_account',
+                    'depends': ['type'],
+                    },
+                })
+
+    @classmethod
+    def default_company(cls):
+        return Transaction().context.get('company')
+
+    @classmethod
+    def default_currency(cls):
+        pool = Pool()
+        Company = pool.get('company.company')
+        if company := cls.default_company():
+            return Company(company).currency.id
+
+    @classmethod
+    def default_line_type(cls):
+        return 'coded'
+
+    @classmethod
+    def default_unit(cls):
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        return ModelData.get_id('product', 'uom_day')
+
+    @classmethod
+    def default_type(cls):
+        return 'on_account'
+
+    @fields.depends('work', '_parent_work.company')
+    def on_change_work(self):
+        if self.work and self.work.company:
+            self.company = self.work.company
+            self.currency = self.work.company.currency
+
+    @fields.depends('work', '_parent_work.party', '_parent_work.parent')
+    def on_change_with_party(self, name=None):
+        if self.work:
+            return self.work.party_used
+
+    @fields.depends('line_type')
+    def on_change_line_type(self):
+        if self.line_type != 'coded':
+            self.product = None
+
+    @fields.depends(
+        'line_type', 'product', 'unit', 'quantity', 'unit_price', 'company',
+        'currency', methods=['on_change_with_party'])
+    def _get_sale_line(self):
+        "Return the line that would sell it, to have its price and taxes"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        return Sale.get_pricing_line(
+            self.company, self.on_change_with_party(), self.currency,
+            product=self.product, unit=self.unit, quantity=self.quantity,
+            unit_price=self.unit_price)
+
+    @fields.depends('product', methods=['_get_sale_line'])
+    def on_change_product(self):
+        line = self._get_sale_line()
+        self.taxes = line.taxes
+        if self.product:
+            self.unit = line.unit
+            self.unit_price = line.unit_price
+
+    @fields.depends('product', methods=['_get_sale_line'])
+    def on_change_quantity(self):
+        if self.product:
+            self.unit_price = self._get_sale_line().unit_price
+
+    @fields.depends(methods=['on_change_quantity'])
+    def on_change_unit(self):
+        self.on_change_quantity()
+
+    @fields.depends('quantity', 'unit_price', 'currency')
+    def on_change_with_amount(self, name=None):
+        return self.get_value(self.quantity)
+
+    @fields.depends('unit_price', 'currency')
+    def get_value(self, quantity):
+        "Return the amount of the quantity"
+        if not math.isfinite(quantity or 0):
+            # It is refused when saved
+            quantity = 0
+        amount = to_quantity(quantity) * (self.unit_price or Decimal(0))
+        return self.currency.round(amount) if self.currency else amount
+
+    @staticmethod
+    def compute_quantity(amount, unit_price, currency):
+        "Return the quantity whose value is the amount to the cent"
+        quantity = amount / unit_price
+        rounded = to_quantity(quantity)
+        if currency.round(rounded * unit_price) == amount:
+            # More digits would only be noise
+            quantity = rounded
+        return float(quantity)
+
+    def get_rec_name(self, name):
+        if self.product and not self.description:
+            name = self.product.rec_name
+        else:
+            name = firstline(self.description or '')
+        return f'{name} @ {self.work.rec_name}'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, value = clause
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            ('description', *clause[1:]),
+            ('product.rec_name', *clause[1:]),
+            ('work.rec_name', *clause[1:]),
+            ]
+
+    @classmethod
+    def _get_lines_figures(cls, advances=None):
+        """
+        Return the query of the sums of the lines by advance and the columns
+        of AdvanceFigures
+        """
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        Line = pool.get('account.invoice.line')
+        line = Line.__table__()
+        invoice = Invoice.__table__()
+        live = Invoice._live(invoice)
+        open_ = invoice.state.in_(OPEN)
+        cancellation = Coalesce(line.advance_cancellation, False)
+        billed = live & ~cancellation
+        # What is given back counts only once posted
+        cancelled = cancellation & (live | (open_ & (line.quantity < 0)))
+        credited = open_ & ~cancellation & (line.quantity < 0)
+
+        def sum_(condition, value):
+            return Sum(Case((condition, value), else_=0))
+
+        where = line.advance_invoice != Null
+        if advances is not None:
+            where = fields.SQL_OPERATORS['in'](
+                line.advance_invoice, [a.id for a in advances])
+        return (line
+            .join(invoice, condition=line.invoice == invoice.id)
+            .select(
+                line.advance_invoice.as_('advance'),
+                sum_(billed, line.quantity).as_('billed_quantity'),
+                sum_(billed, line.advance_amount).as_('billed_amount'),
+                sum_(cancelled, -line.quantity).as_('cancelled_quantity'),
+                sum_(cancelled, -line.advance_amount).as_('cancelled_amount'),
+                sum_(credited, -line.advance_amount).as_('credited_amount'),
+                where=where,
+                group_by=line.advance_invoice))
+
+    @classmethod
+    def get_figures(cls, advances):
+        "Return the AdvanceFigures of each advance, by one query"
+        cursor = Transaction().connection.cursor()
+        sums = {}
+        for sub_advances in grouped_slice(advances, SLICE):
+            query = cls._get_lines_figures(list(sub_advances))
+            if backend.name == 'sqlite':
+                sqlite_apply_types(
+                    query, [None, None, 'NUMERIC', None] + ['NUMERIC'] * 2)
+            cursor.execute(*query)
+            sums.update((row[0], row[1:]) for row in cursor)
+        figures = {}
+        for advance in advances:
+            opening = to_quantity(advance.opening_quantity)
+            (billed_quantity, billed_amount,
+                cancelled_quantity, cancelled_amount,
+                credited_amount) = sums.get(advance.id, [Decimal(0)] * 5)
+            round_ = advance.currency.round
+            figures[advance] = AdvanceFigures(
+                to_quantity(billed_quantity) + opening,
+                round_(billed_amount + advance.get_value(opening)),
+                to_quantity(cancelled_quantity),
+                round_(cancelled_amount),
+                round_(credited_amount))
+        return figures
+
+    @classmethod
+    def get_residuals(cls, advances, names):
+        result = {n: {} for n in names}
+        for advance, figures in cls.get_figures(advances).items():
+            values = {
+                'residual_quantity': float(figures.residual_quantity),
+                'residual_amount': figures.residual_amount,
+                }
+            for name in names:
+                result[name][advance.id] = values[name]
+        return result
+
+    @classmethod
+    def search_residual(cls, name, clause):
+        pool = Pool()
+        Currency = pool.get('currency.currency')
+        _, operator, value = clause
+        Operator = fields.SQL_OPERATORS[operator]
+        table = cls.__table__()
+        currency = Currency.__table__()
+        lines = cls._get_lines_figures()
+        type_name = cls.residual_amount._field.sql_type().base
+
+        opening = Coalesce(table.opening_quantity, 0)
+        amount = (
+            Round((opening * table.unit_price).cast(type_name),
+                currency.digits)
+            + Round(Coalesce(lines.billed_amount - lines.cancelled_amount, 0)
+                .cast(type_name), currency.digits))
+        # SQLite uses float for sum
+        amount = Round(amount, currency.digits).cast(type_name)
+        if name == 'residual_amount':
+            expression = amount
+        else:
+            quantity = opening + Coalesce(
+                lines.billed_quantity - lines.cancelled_quantity, 0)
+            expression = Case(
+                (amount == 0, 0),
+                else_=Round(quantity.cast(type_name), 10))
+        if isinstance(value, (list, tuple, set)):
+            value = [float(v) if v is not None else None for v in value]
+        elif value is not None:
+            value = float(value)
+        query = (table
+            .join(currency, condition=table.currency == currency.id)
+            .join(lines, 'LEFT', condition=lines.advance == table.id)
+            .select(table.id, where=Operator(expression, value)))
+        return [('id', 'in', query)]
+
+    @classmethod
+    def get_billing_lines(cls, advances):
+        """
+        Return for each advance the line that bills it
+
+        It is None when it is not billed or when it is credited in full.
+        """
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        lines = Line.search([
+                ('origin', 'in', [str(a) for a in advances]),
+                ('advance_cancellation', '!=', True),
+                ('invoice.state', 'in', OPEN + ['posted', 'paid']),
+                ], order=[('id', 'ASC')])
+        result = dict.fromkeys(advances)
+        for line in Line.get_uncredited(lines):
+            result[line.origin] = line
+        return result
+
+    @classmethod
+    def get_billed(cls, advances, name):
+        with without_check_access():
+            return {
+                a.id: bool(l) for a, l
+                in cls.get_billing_lines(advances).items()}
+
+    def get_invoices(self, name):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        invoices = [l.invoice for l in self.invoice_lines if l.invoice]
+        credits = Line.search([
+                ('origin', 'in', [str(l) for l in self.invoice_lines]),
+                ('advance_cancellation', '!=', True),
+                ('invoice', '!=', None),
+                ])
+        invoices.extend(l.invoice for l in credits)
+        return [i.id for i in dict.fromkeys(invoices)]
+
+    @classmethod
+    def search_invoices(cls, name, clause):
+        return [('invoice_lines.invoice' + clause[0][len(name):], *clause[1:])]
+
+    @classmethod
+    def get_candidates(cls, keys):
+        """
+        Return the advances on account that could cover the keys
+
+        Each key is a tuple of project, party and date.
+        """
+        works = {w.id for work, *_ in keys for w in work.lineage}
+        return cls.search([
+                ('work', 'in', list(works)),
+                ('type', '=', 'on_account'),
+                ], order=[('id', 'ASC')])
+
+    @classmethod
+    def get_proposals(cls, keys):
+        """
+        Return for each tuple of project, party and date the advance to use
+
+        It is active at the date, has a residual and is the one of the
+        nearest project, then the oldest.
+        """
+        keys = set(keys)
+        candidates = cls.get_candidates(keys)
+        figures = cls.get_figures(candidates)
+        candidates = [
+            a for a in candidates if figures[a].residual_amount > 0]
+        proposals = {}
+        for key in keys:
+            work, party, date = key
+            distances = {w: i for i, w in enumerate(work.lineage)}
+            proposals[key] = min(
+                (a for a in candidates
+                    if a.work in distances
+                    and a.party == party
+                    and a.is_active(date)),
+                key=lambda a: (distances[a.work], *a._age),
+                default=None)
+        return proposals
+
+    @property
+    def _age(self):
+        return (self.active_from or dt.date.min, self.id)
+
+    def is_active(self, date):
+        return (
+            (self.active_from or dt.date.min)
+            <= date
+            <= (self.closed_date or dt.date.max))
+
+    def check_association(self, record, work, party, date):
+        "Check it can cover the record of the project, the party and the date"
+        def refuse(message, **variables):
+            raise AdvanceAssociationError(gettext(
+                    f'project_progress_invoice.{message}',
+                    advance=self.rec_name, record=record.rec_name,
+                    **variables))
+
+        if self.type != 'on_account':
+            refuse('msg_advance_to_balance')
+        if self.work not in work.lineage:
+            refuse('msg_advance_other_work',
+                work=self.work.rec_name, other=work.rec_name)
+        if party and self.party != party:
+            refuse('msg_advance_other_party',
+                party=self.party.rec_name if self.party else '',
+                other=party.rec_name)
+        if self.currency != work.company.currency:
+            refuse('msg_advance_other_currency',
+                currency=self.currency.rec_name,
+                other=work.company.currency.rec_name)
+        if date and self.closed_date and self.closed_date < date:
+            refuse('msg_advance_closed')
+
+    @classmethod
+    def preprocess_values(cls, mode, values):
+        pool = Pool()
+        Work = pool.get('project.work')
+        values = super().preprocess_values(mode, values)
+        # Before the domains to explain it
+        cls._check_time(values)
+        if mode == 'create' and values.get('work'):
+            work = Work(values['work'])
+            values.setdefault('company', work.company.id)
+            values.setdefault('currency', work.company.currency.id)
+            if not {'unit', 'unit_price'} <= values.keys():
+                # A client would have sent what on_change computed
+                advance = cls(**{
+                        n: values.get(n) for n in [
+                            'work', 'company', 'currency', 'product', 'unit',
+                            'quantity', 'unit_price']})
+                line = advance._get_sale_line()
+                if advance.product:
+                    values.setdefault(
+                        'unit', line.unit.id if line.unit else None)
+                    values.setdefault('unit_price', line.unit_price)
+                values.setdefault(
+                    'taxes', [('add', [int(t) for t in line.taxes])])
+        return values
+
+    @classmethod
+    def _check_time(cls, values):
+        "Check the unit and the unit of the product are a time"
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        Product = pool.get('product.product')
+        Uom = pool.get('product.uom')
+        time = ModelData.get_id('product', 'uom_cat_time')
+        unit = Uom(values['unit']) if values.get('unit') else None
+        product = Product(values['product']) if values.get('product') else None
+        for record, category in [
+                (unit, unit and unit.category),
+                (product, product and product.default_uom_category),
+                ]:
+            if record and category.id != time:
+                raise AdvanceInvoiceError(gettext(
+                        'project_progress_invoice.msg_advance_time',
+                        record=record.rec_name))
+
+    @classmethod
+    def validate_fields(cls, advances, field_names):
+        super().validate_fields(advances, field_names)
+        for advance in advances:
+            advance.check_advance(field_names)
+        if field_names and 'opening_quantity' in field_names:
+            cls.check_residual(advances)
+
+    def check_advance(self, field_names=None):
+        def refuse(message, **variables):
+            raise AdvanceInvoiceError(gettext(
+                    f'project_progress_invoice.{message}',
+                    advance=self.rec_name, **variables))
+
+        if not field_names or field_names & {
+                'line_type', 'product', 'description'}:
+            if self.line_type == 'coded' and not self.product:
+                refuse('msg_advance_product')
+            if (self.line_type == 'uncoded'
+                    and not (self.description or '').strip()):
+                refuse('msg_advance_description', work=self.work.rec_name)
+        opening = self.opening_quantity or 0
+        for name, value, low in [
+                ('quantity', self.quantity, not opening),
+                ('unit_price', self.unit_price, True),
+                ('opening_quantity', opening, False),
+                ]:
+            if (value is None or not math.isfinite(value) or value < 0
+                    or (low and value == 0)):
+                refuse('msg_advance_positive',
+                    value=value, **self.__names__(field=name))
+        if opening and self.type != 'on_account':
+            refuse('msg_advance_opening')
+        if (self.company != self.work.company
+                or self.currency != self.work.company.currency):
+            refuse('msg_advance_currency',
+                currency=self.currency.rec_name,
+                company=self.work.company.rec_name,
+                expected=self.work.company.currency.rec_name)
+
+    @classmethod
+    def check_residual(cls, advances):
+        """
+        Check no more is cancelled or credited of the advances than what was
+        billed and no more is given back than what was cancelled
+        """
+        for advance, figures in cls.get_figures(advances).items():
+            if figures.available_amount < 0:
+                raise AdvanceResidualError(gettext(
+                        'project_progress_invoice.msg_advance_residual',
+                        advance=advance.rec_name,
+                        amount=-figures.available_amount))
+            if figures.cancelled_amount < 0:
+                raise AdvanceResidualError(gettext(
+                        'project_progress_invoice.msg_advance_given_back',
+                        advance=advance.rec_name,
+                        amount=-figures.cancelled_amount))
+
+    @classmethod
+    def check_modification(cls, mode, advances, values=None, external=False):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        super().check_modification(
+            mode, advances, values=values, external=external)
+        if mode == 'write' and values.keys() & cls._billed_fields:
+            for advance in advances:
+                if advance.billed:
+                    raise AdvanceAccessError(gettext(
+                            'project_progress_invoice.msg_advance_billed',
+                            advance=advance.rec_name,
+                            invoice=advance.invoices[0].rec_name))
+        if mode == 'write' and values.keys() & {'unit_price', 'unit'}:
+            for advance in advances:
+                if advance.opening_quantity and advance.cancellation_lines:
+                    cls._refuse_used(advance, advance.cancellation_lines)
+        if mode == 'delete':
+            ids = [a.id for a in advances]
+            lines = Line.search(['OR',
+                    ('advance_invoice', 'in', ids),
+                    ('covered_by_advance', 'in', ids),
+                    ('origin', 'in', [str(a) for a in advances]),
+                    ], limit=1)
+            for line in lines:
+                cls._refuse_used(next(
+                        a for a in [
+                            line.advance_invoice, line.covered_by_advance,
+                            line.origin]
+                        if a in advances), lines)
+
+    @classmethod
+    def _refuse_used(cls, advance, lines):
+        raise AdvanceAccessError(gettext(
+                'project_progress_invoice.msg_advance_used',
+                advance=advance.rec_name,
+                invoice=lines[0].invoice.rec_name))
+
+    @classmethod
+    def copy(cls, advances, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('opening_quantity')
+        default.setdefault('residual_date')
+        default.setdefault('invoice_lines')
+        default.setdefault('cancellation_lines')
+        return super().copy(advances, default=default)
+
+    @classmethod
+    @ModelView.button
+    def update_residual(cls, advances):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        cls.lock(advances)
+        companies = defaultdict(list)
+        for advance in advances:
+            companies[advance.company].append(advance)
+        for company, sub_advances in companies.items():
+            with Transaction().set_context(company=company.id):
+                today = Date.today()
+            cls.check_residual(sub_advances)
+            cls.write(sub_advances, {'residual_date': today})
+
+    @classmethod
+    @ModelView.button_action(
+        'project_progress_invoice.wizard_advance_invoice_valorize')
+    def valorize(cls, advances):
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        to_cancel = cls.search([
+                ('work', 'in', list({
+                            a.work.id for a in advances
+                            if a.type == 'to_balance'})),
+                ('type', '=', 'on_account'),
+                ])
+        cls.lock(sorted({*advances, *to_cancel}, key=lambda a: a.id))
+        lines = cls.get_billing_lines(advances)
+        available = cls.get_available(to_cancel)
+        invoices = []
+        for advance in advances:
+            if not lines[advance]:
+                invoices.append(advance._get_invoice(available))
+        Invoice.save(invoices)
+
+    @classmethod
+    def get_billing_invoices(cls, advances):
+        "Return the invoices that bill the advances"
+        lines = cls.get_billing_lines(advances)
+        return list(dict.fromkeys(l.invoice for l in lines.values() if l))
+
+    def _get_invoice(self, available):
+        "Return the invoice that bills it and cancels what is available"
+        if not self.quantity:
+            raise AdvanceInvoiceError(gettext(
+                    'project_progress_invoice.msg_advance_only_opening',
+                    advance=self.rec_name))
+        if not self.party:
+            raise AdvanceSetupError(gettext(
+                    'project_progress_invoice.msg_advance_party',
+                    advance=self.rec_name,
+                    work=self.work.rec_name))
+        if not self.work.project_type_used:
+            raise AdvanceSetupError(gettext(
+                    'project_progress_invoice.msg_project_type_missing',
+                    work=self.work.rec_name))
+        invoice = self.work.get_project_invoice(self.party)
+        line = self._get_invoice_line()
+        invoice.lines = [line]
+        if self.type == 'to_balance':
+            amount = line.on_change_with_amount()
+            for advance in sorted(available, key=lambda a: a._age):
+                if advance.work != self.work or advance.party != self.party:
+                    continue
+                lines = advance.cancel(amount, available)
+                amount += sum(l.on_change_with_amount() for l in lines)
+                invoice.lines = [*invoice.lines, *lines]
+        return invoice
+
+    def _get_invoice_line(self):
+        pool = Pool()
+        AccountConfiguration = pool.get('account.configuration')
+        Line = pool.get('account.invoice.line')
+        if self.type == 'on_account':
+            account = self.deposit_account
+        elif self.product:
+            with Transaction().set_context(company=self.company.id):
+                account = self.product.account_revenue_used
+        else:
+            account = AccountConfiguration(1).get_multivalue(
+                'default_category_account_revenue', company=self.company.id)
+        if not account:
+            raise AdvanceSetupError(gettext(
+                    'project_progress_invoice.msg_revenue_account_missing',
+                    record=self.rec_name))
+        return Line(
+            invoice_type='out',
+            type='line',
+            company=self.company,
+            currency=self.currency,
+            origin=self,
+            advance_invoice=self if self.type == 'on_account' else None,
+            covered_by_advance=self if self.type == 'to_balance' else None,
+            product=self.product,
+            description=self.description,
+            quantity=self.quantity,
+            unit=self.unit,
+            unit_price=self.unit_price,
+            account=account,
+            taxes=self.taxes)
+
+    @property
+    def deposit_accounts(self):
+        "The accounts on which it is or would be billed"
+        type_ = self.work.project_type_used
+        accounts = {l.account for l in self.invoice_lines}
+        if type_:
+            accounts.add(type_.get_multivalue(
+                    'advance_account', company=self.company.id))
+        return accounts
+
+    @property
+    def deposit_account(self):
+        "The account on which it is to bill"
+        type_ = self.work.project_type_used
+        account = type_.get_multivalue(
+            'advance_account', company=self.company.id) if type_ else None
+        if not account:
+            raise AdvanceSetupError(gettext(
+                    'project_progress_invoice.msg_deposit_account_missing',
+                    work=self.work.rec_name,
+                    type=type_.rec_name if type_ else '',
+                    company=self.company.rec_name))
+        return account
+
+    @classmethod
+    def get_available(cls, advances):
+        """
+        Return for each advance the amount that can be cancelled and the line
+        that bills it
+
+        The advances must be locked.
+        """
+        figures = cls.get_figures(advances)
+        lines = cls.get_billing_lines(advances)
+        available = {}
+        for advance in advances:
+            line, amount = lines[advance], figures[advance].available_amount
+            type_ = advance.work.project_type_used
+            if (type_ and type_.consume == 'paid'
+                    and line and line.invoice.state != 'paid'):
+                amount = Decimal(0)
+            available[advance] = (max(amount, Decimal(0)), line)
+        return available
+
+    def cancel(self, amount, available):
+        """
+        Return the lines that cancel as much of the amount as is available
+
+        What they cancel is taken from what is available.
+        """
+        left, line = available[self]
+        amount = min(amount, left)
+        if amount <= 0:
+            return []
+        available[self] = (left - amount, line)
+        return [self._get_cancellation_line(amount, line)]
+
+    def _get_cancellation_line(self, amount, billed=None):
+        """
+        Return the line that cancels the amount
+
+        It has the values of the line that billed the advance, if any.
+        """
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        cancelled = billed or self
+        type_ = self.work.project_type_used
+        return Line(
+            invoice_type='out',
+            type='line',
+            company=self.company,
+            currency=self.currency,
+            origin=cancelled,
+            advance_invoice=self,
+            advance_cancellation=True,
+            product=type_.cancellation_product if type_ else None,
+            description=self._get_cancellation_description(billed),
+            quantity=-self.compute_quantity(
+                amount, cancelled.unit_price, self.currency),
+            unit=cancelled.unit,
+            unit_price=cancelled.unit_price,
+            account=billed.account if billed else self.deposit_account,
+            taxes=cancelled.taxes,
+            taxes_date=billed.tax_date if billed else None)
+
+    def _get_cancellation_description(self, billed=None):
+        pool = Pool()
+        Type = pool.get('project.type')
+        type_ = self.work.project_type_used
+        lang = self.party.lang if self.party else None
+        with Transaction().set_context(language=lang.code if lang else None):
+            if type_ and (
+                    description := Type(type_.id).cancellation_description):
+                return description
+            return gettext(
+                'project_progress_invoice.msg_cancellation_description',
+                advance=self.__class__(self.id).rec_name,
+                invoice=billed.invoice.rec_name if billed else '').strip()
+
+
+class AdvanceInvoiceTax(ModelSQL):
+    __name__ = 'project.advance_invoice-account.tax'
+
+    advance_invoice = fields.Many2One(
+        'project.advance_invoice', "Advance Invoice",
+        ondelete='CASCADE', required=True)
+    tax = fields.Many2One(
+        'account.tax', "Tax", ondelete='RESTRICT', required=True,
+        domain=[
+            ('parent', '=', None),
+            ])
+
+
+class Invoice(metaclass=PoolMeta):
+    __name__ = 'account.invoice'
+
+    @property
+    def advances(self):
+        "The advances that the lines bill or cancel"
+        return {l.advance_invoice for l in self.lines if l.advance_invoice}
+
+    @classmethod
+    def _lock_billing(cls, invoices):
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        super()._lock_billing(invoices)
+        if advances := set().union(*(i.advances for i in invoices)):
+            Advance.lock(sorted(advances, key=lambda a: a.id))
+
+    @classmethod
+    def _check_billing(cls, invoices):
+        "Check the advances after the invoices changed of state"
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        with without_check_access():
+            invoices = cls.browse(invoices)
+            advances = set().union(*(i.advances for i in invoices))
+            Advance.check_residual(Advance.browse(advances))
+
+    @classmethod
+    def _post(cls, invoices):
+        cls._lock_billing(invoices)
+        cls._check_advances(invoices)
+        super()._post(invoices)
+        cls._check_billing(invoices)
+
+    @classmethod
+    def _check_advances(cls, invoices):
+        "Check the lines on the accounts of advances before the posting"
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        for invoice in invoices:
+            for advance in invoice.advances:
+                if (advance.party != invoice.party
+                        or advance.currency != invoice.currency):
+                    raise AdvanceAssociationError(gettext(
+                            'project_progress_invoice.msg_advance_invoice',
+                            advance=advance.rec_name,
+                            invoice=invoice.rec_name,
+                            party=(
+                                advance.party.rec_name if advance.party
+                                else ''),
+                            currency=advance.currency.rec_name))
+        Line.check_deposit_account([l for i in invoices for l in i.lines])
+
+    @classmethod
+    def cancel(cls, invoices):
+        super().cancel(invoices)
+        cls._check_billing(invoices)
+
+    @classmethod
+    def draft(cls, invoices):
+        super().draft(invoices)
+        cls._check_billing(invoices)
+
+    @classmethod
+    def cancel_advances(cls, invoices):
+        """
+        Add to the draft invoices the lines that cancel the advances which
+        cover their lines
+
+        The advances must be locked.
+        """
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        covered = {}
+        for invoice in invoices:
+            amounts = defaultdict(Decimal)
+            for line in invoice.lines:
+                if line.covered_by_advance:
+                    amounts[line.covered_by_advance] += line.amount
+            if amounts:
+                covered[invoice] = amounts
+        if not covered:
+            return
+        available = Advance.get_available(
+            list({a for amounts in covered.values() for a in amounts}))
+        for invoice, amounts in covered.items():
+            lines = []
+            for advance, amount in amounts.items():
+                lines.extend(advance.cancel(amount, available))
+            invoice.lines = [*invoice.lines, *lines]
+        # The taxes are updated as the invoices are modified
+        cls.save(list(covered))
+
+    def get_covered_lines(self):
+        """
+        Return the tuples of lines covered together and the lines that cancel
+        advances for them
+        """
+        groups = defaultdict(lambda: ([], []))
+        for line in self.lines:
+            if key := line._cover_key:
+                covered, cancellations = groups[key]
+                if line.advance_cancellation:
+                    cancellations.append(line)
+                else:
+                    covered.append(line)
+        if any(
+                l.covered_by_advance.type == 'to_balance'
+                for covered, _ in groups.values() for l in covered):
+            # What balances cancels any advance
+            return [tuple(
+                    list(chain.from_iterable(lines))
+                    for lines in zip(*groups.values()))]
+        return list(groups.values())
+
+    @classmethod
+    def copy(cls, invoices, default=None):
+        default = default.copy() if default is not None else {}
+        if any(i.advances for i in invoices):
+            # What is not a copy of the advance would be a line typed by hand
+            lines = {
+                i.id: [l.id for l in i.lines if not l.advance_invoice]
+                for i in invoices}
+            default.setdefault('lines', lambda data: lines[data['id']])
+        return super().copy(invoices, default=default)
+
+    def call_deposit(self, account, description, maximum=None):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        Line.refuse_deposit_account(self, account)
+        return super().call_deposit(account, description, maximum=maximum)
+
+
+class InvoiceLine(metaclass=PoolMeta):
+    __name__ = 'account.invoice.line'
+
+    advance_invoice = fields.Many2One(
+        'project.advance_invoice', "Advance Invoice",
+        ondelete='RESTRICT', readonly=True,
+        states={
+            'invisible': ~Eval('advance_invoice'),
+            },
+        help="The advance that the line bills or cancels.")
+    advance_cancellation = fields.Boolean(
+        "Advance Cancellation", readonly=True,
+        states={
+            'invisible': ~Eval('advance_invoice'),
+            },
+        help="If the line cancels the advance.")
+    advance_amount = Monetary(
+        "Advance Amount", currency='currency', digits='currency',
+        readonly=True)
+    covered_by_advance = fields.Many2One(
+        'project.advance_invoice', "Covered by Advance",
+        ondelete='RESTRICT', readonly=True,
+        states={
+            'invisible': ~Eval('covered_by_advance'),
+            },
+        help="The advance that is cancelled for the line.")
+
+    _advance_fields = {
+        'advance_invoice', 'advance_cancellation', 'advance_amount',
+        'covered_by_advance'}
+
+    # The fields of a line of an advance which are those of the advance
+    _advance_readonly_fields = {
+        'invoice', 'type', 'product', 'unit', 'unit_price', 'account',
+        'taxes', 'taxes_date', 'origin'}
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._readonly_fields = cls._readonly_fields | cls._advance_fields
+        table = cls.__table__()
+        cls._sql_indexes.add(
+            Index(
+                table,
+                (table.advance_invoice, Index.Range()),
+                where=table.advance_invoice != Null))
+
+    @classmethod
+    def _get_origin(cls):
+        return super()._get_origin() + ['project.advance_invoice']
+
+    @classmethod
+    def column_quantity_unit(cls, tables):
+        table, _ = tables[None]
+        return Case(
+            (table.advance_cancellation == True, Null),  # noqa: E712
+            else_=super().column_quantity_unit(tables))
+
+    @fields.depends('advance_cancellation')
+    def on_change_with_quantity_unit(self, name=None):
+        if self.advance_cancellation:
+            return None
+        return super().on_change_with_quantity_unit(name=name)
+
+    @fields.depends('advance_cancellation')
+    def on_change_with_product_uom_category(self, name=None):
+        # The unit is the one of the advance whatever the product has
+        if self.advance_cancellation:
+            return None
+        return super().on_change_with_product_uom_category(name=name)
+
+    @fields.depends('advance_invoice', 'account', 'taxes', 'unit')
+    def on_change_product(self):
+        if self.advance_invoice:
+            # They are those of the advance whatever the product has
+            values = self.account, self.taxes, self.unit
+            super().on_change_product()
+            self.account, self.taxes, self.unit = values
+        else:
+            super().on_change_product()
+
+    @property
+    @fields.depends(
+        'advance_cancellation', 'quantity', 'unit_price',
+        methods=['on_change_with_amount'])
+    def taxable_lines(self):
+        lines = super().taxable_lines
+        if not self.advance_cancellation or not self.quantity:
+            return lines
+        amount = self.on_change_with_amount()
+        if to_quantity(self.quantity) * self.unit_price == amount:
+            return lines
+        # The base must be the amount without the noise of the quantity to
+        # have the taxes of the lines it covers, but the taxes of a fixed
+        # amount are those of the quantity.
+        return [
+            (taxes, amount / to_quantity(self.quantity), self.quantity, date)
+            if has_fixed_tax(taxes)
+            else (taxes, amount, 1, date)
+            for taxes, _, _, date in lines]
+
+    def get_move_lines(self):
+        if self.advance_invoice and not self.amount:
+            return []
+        return super().get_move_lines()
+
+    def _credit(self):
+        line = super()._credit()
+        line.advance_invoice = self.advance_invoice
+        line.advance_cancellation = self.advance_cancellation
+        line.covered_by_advance = self.covered_by_advance
+        return line
+
+    @classmethod
+    def copy(cls, lines, default=None):
+        default = default.copy() if default is not None else {}
+        for name in cls._advance_fields:
+            default.setdefault(name)
+        return super().copy(lines, default=default)
+
+    @classmethod
+    def preprocess_values(cls, mode, values):
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        values = super().preprocess_values(mode, values)
+        if mode == 'create' and values.get('advance_invoice'):
+            # To not compute it with another statement
+            line = cls(
+                type='line', invoice=None,
+                currency=Advance(values['advance_invoice']).currency,
+                quantity=values.get('quantity'),
+                unit_price=values.get('unit_price'))
+            values['advance_amount'] = line.on_change_with_amount()
+        return values
+
+    def compute_fields(self, field_names=None):
+        values = super().compute_fields(field_names=field_names)
+        if (self.advance_invoice
+                and (field_names is None
+                    or field_names & {'quantity', 'unit_price'})):
+            amount = self.on_change_with_amount()
+            if self.advance_amount != amount:
+                values['advance_amount'] = amount
+        return values
+
+    @classmethod
+    def get_uncredited(cls, lines):
+        "Return the lines which live credit notes do not credit in full"
+        billed = {l: to_quantity(l.quantity) for l in lines}
+        roots = {l.id: l for l in lines}
+        credits = lines
+        while credits:
+            # A credit note may itself be credited
+            credits = cls.search([
+                    ('origin', 'in', [str(l) for l in credits]),
+                    ('advance_cancellation', '!=', True),
+                    ('invoice.state', 'in', ['posted', 'paid']),
+                    ], order=[])
+            for line in credits:
+                roots[line.id] = root = roots[line.origin.id]
+                billed[root] += to_quantity(line.quantity)
+        return [
+            l for l, quantity in billed.items()
+            if quantity or l.invoice.state in OPEN]
+
+    @classmethod
+    def check_deposit_account(cls, lines):
+        """
+        Check the lines leave the account of the advances of their party to
+        the advances
+        """
+        for line in lines:
+            if (line.type == 'line'
+                    and line.invoice
+                    and line.account.type.deposit
+                    and not line.advance_invoice
+                    # What it credits was not of the advances either
+                    and not (isinstance(line.origin, cls)
+                        and line.origin.account == line.account)):
+                cls.refuse_deposit_account(line.invoice, line.account)
+
+    @classmethod
+    def refuse_deposit_account(cls, invoice, account):
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        with without_check_access():
+            for advance in Advance.search([
+                        ('company', '=', invoice.company.id),
+                        ('type', '=', 'on_account'),
+                        ('residual_amount', '>', 0),
+                        ]):
+                if (advance.party == invoice.party
+                        and account in advance.deposit_accounts):
+                    raise AdvanceDepositError(gettext(
+                            'project_progress_invoice.msg_advance_deposit',
+                            account=account.rec_name,
+                            invoice=invoice.rec_name,
+                            advance=advance.rec_name,
+                            party=invoice.party.rec_name))
+
+    @classmethod
+    def check_modification(cls, mode, lines, values=None, external=False):
+        super().check_modification(
+            mode, lines, values=values, external=external)
+        if mode != 'write':
+            return
+        readonly = values.keys() & cls._advance_readonly_fields
+        if readonly or 'quantity' in values:
+            for line in lines:
+                if line.advance_invoice and (
+                        readonly
+                        or (not line.advance_cancellation
+                            and line.origin == line.advance_invoice)):
+                    raise AdvanceAccessError(gettext(
+                            'project_progress_invoice.msg_advance_line',
+                            line=line.rec_name,
+                            invoice=line.invoice.rec_name,
+                            advance=line.advance_invoice.rec_name))
+
+    @classmethod
+    def on_modification(cls, mode, lines, field_names=None):
+        super().on_modification(mode, lines, field_names=field_names)
+        if mode == 'delete':
+            return
+        if field_names is None or field_names & {'account', 'invoice'}:
+            cls.check_deposit_account(lines)
+        if field_names is None or field_names & {
+                'quantity', 'unit_price', 'invoice'}:
+            cls._update_cancellations(
+                {l.invoice for l in lines
+                    if l.invoice
+                    and (l.advance_invoice or l.covered_by_advance)},
+                [l for l in lines if l.advance_cancellation])
+
+    @classmethod
+    def on_delete(cls, lines):
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        callbacks = super().on_delete(lines)
+        invoices = [
+            l.invoice.id for l in lines
+            if l.invoice and (l.advance_invoice or l.covered_by_advance)]
+        if invoices:
+            callbacks.append(lambda: cls._update_cancellations(
+                    set(Invoice.search([('id', 'in', invoices)]))))
+        return callbacks
+
+    @property
+    def _cover_key(self):
+        "What a covered line and the lines that cancel for it share"
+        if self.advance_cancellation:
+            return (self.advance_invoice,)
+        elif self.covered_by_advance:
+            return (self.covered_by_advance,)
+
+    @classmethod
+    def _update_cancellations(cls, invoices, typed=()):
+        """
+        Keep what the draft invoices cancel within the value of the lines that
+        it covers and what is cancelled of the advances within what was billed
+
+        The lines that cancel too much are cut, but refused if they are typed.
+        """
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        Invoice = pool.get('account.invoice')
+        to_write, to_delete, advances, changed = [], [], set(), set()
+        for invoice in Invoice.browse(invoices):
+            advances |= invoice.advances
+            if invoice.state != 'draft':
+                continue
+            for covered, cancellations in invoice.get_covered_lines():
+                value = -sum((l.amount for l in covered), Decimal(0))
+                amount = sum((l.amount for l in cancellations), Decimal(0))
+                # On a credit note both are the other way round
+                excess = amount - min(
+                    max(amount, min(value, 0)), max(value, 0))
+                if not excess and (covered or amount):
+                    continue
+                for line in cancellations:
+                    if line in typed and excess:
+                        raise AdvanceResidualError(gettext(
+                                'project_progress_invoice'
+                                '.msg_cancellation_beyond',
+                                line=line.rec_name,
+                                invoice=invoice.rec_name,
+                                amount=abs(amount),
+                                value=abs(value)))
+                changed.add(invoice)
+                if not covered:
+                    to_delete.extend(cancellations)
+                    continue
+                for line in reversed(cancellations):
+                    cut = min(abs(excess), abs(line.amount)).copy_sign(excess)
+                    excess -= cut
+                    to_write.extend(([line], {
+                                'quantity': Advance.compute_quantity(
+                                    line.amount - cut, line.unit_price,
+                                    line.currency),
+                                }))
+        if to_write:
+            cls.write(*to_write)
+        if to_delete:
+            cls.delete(to_delete)
+        if changed:
+            Invoice.update_taxes(Invoice.browse(changed))
+        if advances:
+            Advance.check_residual(Advance.browse(advances))
+
+
+class ValorizeMixin:
+    "Make the invoices of the records at once then show them"
+    __slots__ = ()
+    start_state = 'valorize'
+
+    valorize = StateTransition()
+    show = StateView(
+        'project.advance_invoice.valorize.show',
+        'project_progress_invoice.advance_invoice_valorize_show_view_form', [
+            Button("Close", 'end', 'tryton-close'),
+            Button("Open", 'open_', 'tryton-open', default=True),
+            ])
+    open_ = StateAction('account_invoice.act_invoice_form')
+
+    def transition_valorize(self):
+        self.model.valorize(self.records)
+        return 'show'
+
+    def default_show(self, fields):
+        return {
+            'invoices': [
+                i.id for i in self.model.get_billing_invoices(self.records)],
+            }
+
+    def do_open_(self, action):
+        invoices = self.model.get_billing_invoices(self.records)
+        if len(invoices) == 1:
+            action['views'].reverse()
+        return action, {'res_id': [i.id for i in invoices]}
+
+
+class ValorizeAdvance(ValorizeMixin, Wizard):
+    __name__ = 'project.advance_invoice.valorize'
+
+
+class ValorizeShow(ModelView):
+    __name__ = 'project.advance_invoice.valorize.show'
+
+    invoices = fields.Many2Many(
+        'account.invoice', None, None, "Invoices", readonly=True)

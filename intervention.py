@@ -1,0 +1,1228 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+import math
+from collections import defaultdict
+from decimal import Decimal
+from itertools import groupby
+
+from sql import Null
+from sql.aggregate import Sum
+from sql.functions import CharLength
+
+from trytond import backend
+from trytond.i18n import gettext
+from trytond.model import (
+    Index, ModelSQL, ModelView, Workflow, fields, sequence_ordered)
+from trytond.modules.currency.fields import Monetary
+from trytond.modules.party.exceptions import EraseError
+from trytond.modules.product import price_digits
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval, If
+from trytond.tools import firstline, grouped_slice, sqlite_apply_types
+from trytond.transaction import (
+    Transaction, check_access, without_check_access)
+from trytond.wizard import Button, StateAction, StateView, Wizard
+
+from .advance import ValorizeMixin
+from .exceptions import (
+    InterventionAccessError, InterventionError, InterventionValidationError)
+from .invoice import OPEN, SLICE, editable
+
+
+class InterventionMixin(Workflow, ModelSQL, ModelView):
+    "What requests and interventions have in common"
+    __slots__ = ()
+    _rec_name = 'number'
+    _order_name = 'number'
+
+    number = fields.Char("Number", readonly=True)
+    company = fields.Many2One(
+        'company.company', "Company", required=True,
+        states=editable(~Eval('work', None)))
+    work = fields.Many2One(
+        'project.work', "Project", required=True, ondelete='RESTRICT',
+        domain=[
+            ('type', '=', 'project'),
+            ('company', '=', Eval('company', -1)),
+            ])
+    party = fields.Many2One(
+        'party.party', "Party", ondelete='RESTRICT',
+        context={
+            'company': Eval('company', -1),
+            },
+        depends={'company'})
+    date = fields.Date("Date", required=True)
+    description = fields.Text("Description")
+    advance_invoice = fields.Many2One(
+        'project.advance_invoice', "Advance Invoice", ondelete='RESTRICT',
+        domain=[
+            ('type', '=', 'on_account'),
+            ('company', '=', Eval('company', -1)),
+            ])
+
+    @classmethod
+    def __setup__(cls):
+        cls.number.search_unaccented = False
+        super().__setup__()
+        table = cls.__table__()
+        cls._order = [('date', 'DESC'), ('id', 'DESC')]
+        cls._sql_indexes.update({
+                Index(table, (table.work, Index.Range())),
+                Index(table, (table.date, Index.Range())),
+                })
+
+    @classmethod
+    def order_number(cls, tables):
+        table, _ = tables[None]
+        return [table.number != Null, CharLength(table.number), table.number]
+
+    @classmethod
+    def default_company(cls):
+        return Transaction().context.get('company')
+
+    @classmethod
+    def default_date(cls):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        return Date.today()
+
+    @fields.depends('work', '_parent_work.company', '_parent_work.id')
+    def on_change_work(self):
+        if self.work:
+            self.company = self.work.company
+            self.party = self.work.party_used
+
+    def get_rec_name(self, name):
+        items = [self.number or f'({self.id})']
+        if description := firstline(self.description or ''):
+            items.append(description)
+        return ' - '.join(items)
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, value = clause
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            ('number', *clause[1:]),
+            ('description', *clause[1:]),
+            ]
+
+    @classmethod
+    def preprocess_values(cls, mode, values):
+        pool = Pool()
+        Configuration = pool.get('project.configuration')
+        Work = pool.get('project.work')
+        values = super().preprocess_values(mode, values)
+        if mode == 'create':
+            if not values.get('number'):
+                sequence = Configuration(1).get_multivalue(
+                    cls._sequence_name)
+                if sequence:
+                    values['number'] = sequence.get()
+            if values.get('work'):
+                work = Work(values['work'])
+                party = work.party_used
+                values.setdefault('company', work.company.id)
+                values.setdefault('party', party.id if party else None)
+        return values
+
+    @classmethod
+    def validate_fields(cls, records, field_names):
+        super().validate_fields(records, field_names)
+        if not field_names or field_names & {
+                'work', 'party', 'date', 'advance_invoice'}:
+            for record in records:
+                record.check_advances()
+
+    def check_advances(self):
+        "Check the advances can be used at the date for the party"
+        if self.advance_invoice:
+            self.advance_invoice.check_association(
+                self, self.work, self.party, self.date)
+
+    @classmethod
+    def copy(cls, records, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('number')
+        return super().copy(records, default=default)
+
+
+class InterventionRequest(InterventionMixin):
+    __name__ = 'project.intervention.request'
+    _sequence_name = 'intervention_request_sequence'
+
+    interventions = fields.One2Many(
+        'project.intervention', 'request', "Interventions",
+        domain=[
+            ('work', '=', Eval('work', -1)),
+            ])
+    state = fields.Selection([
+            ('open', "Open"),
+            ('planned', "Planned"),
+            ('closed', "Closed"),
+            ('cancelled', "Cancelled"),
+            ], "State", readonly=True, sort=False)
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        opened = Eval('state').in_(['open', 'planned'])
+        for name in ['party', 'date', 'description', 'advance_invoice']:
+            getattr(cls, name).states.update(editable(opened))
+        cls.work.states.update(editable(
+                (Eval('state') == 'open') & ~Eval('interventions', [])))
+        cls.advance_invoice.help = (
+            "The advance to cover all the new lines of the interventions.")
+        cls._transitions |= {
+            ('open', 'planned'),
+            ('open', 'closed'),
+            ('open', 'cancelled'),
+            ('planned', 'open'),
+            ('planned', 'closed'),
+            ('planned', 'cancelled'),
+            ('closed', 'open'),
+            ('cancelled', 'open'),
+            }
+        cls._buttons.update({
+                'open': {
+                    'invisible': Eval('state') == 'open',
+                    'icon': 'tryton-back',
+                    'depends': ['state'],
+                    },
+                'plan': {
+                    'invisible': Eval('state') != 'open',
+                    'depends': ['state'],
+                    },
+                'close': {
+                    'invisible': ~opened,
+                    'depends': ['state'],
+                    },
+                'cancel': {
+                    'invisible': ~opened,
+                    'depends': ['state'],
+                    },
+                })
+
+    @classmethod
+    def default_state(cls):
+        return 'open'
+
+    @classmethod
+    @ModelView.button
+    @Workflow.transition('open')
+    def open(cls, requests):
+        pass
+
+    @classmethod
+    @ModelView.button
+    @Workflow.transition('planned')
+    def plan(cls, requests):
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        cls.lock(requests)
+        Intervention.save([
+                r._get_intervention() for r in requests
+                if not any(
+                    i.state != 'cancelled' for i in r.interventions)])
+
+    def _get_intervention(self):
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        return Intervention(
+            request=self,
+            company=self.company,
+            work=self.work,
+            party=self.party,
+            date=self.date,
+            description=self.description,
+            advance_invoice=self.advance_invoice)
+
+    @classmethod
+    @ModelView.button
+    @Workflow.transition('closed')
+    def close(cls, requests):
+        cls._check_interventions(requests, {'planned'})
+
+    @classmethod
+    @ModelView.button
+    @Workflow.transition('cancelled')
+    def cancel(cls, requests):
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        cls._check_interventions(requests, {'done', 'invoiced'})
+        Intervention.cancel([
+                i for r in requests for i in r.interventions
+                if i.state == 'planned'])
+
+    @classmethod
+    def _check_interventions(cls, requests, states):
+        for request in requests:
+            for intervention in request.interventions:
+                if intervention.state in states:
+                    raise InterventionError(gettext(
+                            'project_progress_invoice'
+                            '.msg_request_intervention',
+                            request=request.rec_name,
+                            intervention=intervention.rec_name,
+                            state=intervention.state_string))
+
+    @classmethod
+    def check_modification(cls, mode, requests, values=None, external=False):
+        super().check_modification(
+            mode, requests, values=values, external=external)
+        if mode == 'delete' or (mode == 'write' and 'work' in values):
+            for request in requests:
+                for intervention in request.interventions:
+                    raise InterventionAccessError(gettext(
+                            'project_progress_invoice.msg_request_used',
+                            request=request.rec_name,
+                            intervention=intervention.rec_name))
+
+    @classmethod
+    def copy(cls, requests, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('interventions')
+        return super().copy(requests, default=default)
+
+
+class Intervention(InterventionMixin):
+    __name__ = 'project.intervention'
+    _sequence_name = 'intervention_sequence'
+
+    request = fields.Many2One(
+        'project.intervention.request', "Request", ondelete='RESTRICT',
+        domain=[
+            ('work', '=', Eval('work', -1)),
+            ])
+    start = fields.DateTime(
+        "Start",
+        domain=[
+            If(Bool(Eval('start')) & Bool(Eval('end')),
+                ('start', '<=', Eval('end', None)),
+                ()),
+            ])
+    end = fields.DateTime(
+        "End",
+        domain=[
+            If(Bool(Eval('start')) & Bool(Eval('end')),
+                ('end', '>=', Eval('start', None)),
+                ()),
+            ])
+    employee = fields.Many2One(
+        'company.employee', "Employee", ondelete='RESTRICT',
+        domain=[
+            ('company', '=', Eval('company', -1)),
+            ])
+    lines = fields.One2Many(
+        'project.intervention.line', 'intervention', "Lines")
+    currency = fields.Function(
+        fields.Many2One('currency.currency', "Currency"),
+        'on_change_with_currency')
+    invoice_lines = fields.One2Many(
+        'account.invoice.line', 'intervention', "Invoice Lines",
+        readonly=True)
+    invoices = fields.Function(
+        fields.Many2Many(
+            'account.invoice', None, None, "Invoices",
+            states={
+                'invisible': ~Eval('invoices'),
+                }),
+        'get_invoices', searcher='search_invoices')
+    total_amount = fields.Function(
+        Monetary(
+            "Total", currency='currency', digits='currency',
+            help="The untaxed amount of what is to be invoiced."),
+        'get_amounts')
+    covered_amount = fields.Function(
+        Monetary(
+            "Covered", currency='currency', digits='currency',
+            help="The untaxed amount which the advances cover."),
+        'get_amounts')
+    state = fields.Selection([
+            ('planned', "Planned"),
+            ('done', "Done"),
+            ('invoiced', "Invoiced"),
+            ('cancelled', "Cancelled"),
+            ], "State", readonly=True, sort=False)
+
+    # The fields that can not change once it is invoiced
+    _invoiced_fields = {
+        'company', 'work', 'party', 'date', 'advance_invoice', 'lines'}
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        opened = Eval('state').in_(['planned', 'done'])
+        for name in [
+                'work', 'party', 'date', 'description', 'advance_invoice',
+                'request', 'start', 'end', 'employee', 'lines']:
+            getattr(cls, name).states.update(editable(opened))
+        cls.advance_invoice.help = (
+            "The advance to cover all the new lines.\n"
+            "Leave empty to propose one as set on the project type.")
+        cls._transitions |= {
+            ('planned', 'done'),
+            ('planned', 'cancelled'),
+            ('done', 'planned'),
+            ('done', 'invoiced'),
+            ('done', 'cancelled'),
+            ('invoiced', 'done'),
+            ('cancelled', 'planned'),
+            }
+        cls._buttons.update({
+                'plan': {
+                    'invisible': ~Eval('state').in_(['done', 'cancelled']),
+                    'depends': ['state'],
+                    },
+                'do': {
+                    'invisible': Eval('state') != 'planned',
+                    'depends': ['state'],
+                    },
+                'valorize': {
+                    'invisible': ~Eval('state').in_(['done', 'invoiced']),
+                    'depends': ['state'],
+                    },
+                'cancel': {
+                    'invisible': ~opened,
+                    'depends': ['state'],
+                    },
+                })
+
+    @classmethod
+    def default_state(cls):
+        return 'planned'
+
+    @fields.depends(
+        'request', '_parent_request.work', '_parent_request.party',
+        '_parent_request.company', '_parent_request.description',
+        '_parent_request.advance_invoice')
+    def on_change_request(self):
+        if self.request:
+            for name in [
+                    'work', 'party', 'company', 'description',
+                    'advance_invoice']:
+                setattr(self, name, getattr(self.request, name))
+
+    @fields.depends('company')
+    def on_change_with_currency(self, name=None):
+        return self.company.currency if self.company else None
+
+    @fields.depends('lines')
+    def on_change_notify(self):
+        notifications = super().on_change_notify()
+        for line in self.lines or []:
+            notifications.extend(line._notify_taxes())
+        return notifications
+
+    @classmethod
+    def get_amounts(cls, interventions, names):
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        result = {
+            n: {i.id: i.currency.round(Decimal(0)) for i in interventions}
+            for n in names}
+        with without_check_access():
+            cancelled = cls._get_cancelled_amounts(interventions)
+            to_cover = [i for i in interventions if i.state != 'invoiced']
+            available = Advance.get_available(list({
+                        l.advance_invoice for i in to_cover for l in i.lines
+                        if l.advance_invoice}))
+            for intervention in interventions:
+                total, covered = Decimal(0), defaultdict(Decimal)
+                for line in intervention.lines:
+                    if not line.invoiceable:
+                        continue
+                    total += line.amount
+                    if line.advance_invoice:
+                        covered[line.advance_invoice] += line.amount
+                if intervention.state == 'invoiced':
+                    covered_amount = cancelled.get(
+                        intervention.id, Decimal(0))
+                else:
+                    covered_amount = sum(
+                        (max(min(amount, available[advance][0]), 0)
+                            for advance, amount in covered.items()),
+                        Decimal(0))
+                values = {
+                    'total_amount': total,
+                    'covered_amount': covered_amount,
+                    }
+                for name in names:
+                    result[name][intervention.id] += values[name]
+        return result
+
+    @classmethod
+    def _get_cancelled_amounts(cls, interventions):
+        "Return by id the amount cancelled by the open and live documents"
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        Line = pool.get('account.invoice.line')
+        cursor = Transaction().connection.cursor()
+        line = Line.__table__()
+        invoice = Invoice.__table__()
+        counted = Invoice._live(invoice) | (
+            invoice.state.in_(OPEN) & (line.quantity < 0))
+        amounts = {}
+        for sub_interventions in grouped_slice(interventions, SLICE):
+            query = (line
+                .join(invoice, condition=line.invoice == invoice.id)
+                .select(
+                    line.intervention,
+                    Sum(-line.advance_amount).as_('amount'),
+                    where=counted
+                    & (line.advance_cancellation == True)  # noqa: E712
+                    & fields.SQL_OPERATORS['in'](
+                        line.intervention,
+                        [i.id for i in sub_interventions]),
+                    group_by=line.intervention))
+            if backend.name == 'sqlite':
+                sqlite_apply_types(query, [None, 'NUMERIC'])
+            cursor.execute(*query)
+            amounts.update(cursor)
+        return amounts
+
+    @classmethod
+    def get_billing_lines(cls, interventions):
+        """
+        Return for each intervention the invoice lines that bill it and are
+        not credited in full
+        """
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        lines = Line.search([
+                ('intervention', 'in', [i.id for i in interventions]),
+                ('type', '=', 'line'),
+                ('origin', 'like', 'project.intervention.line,%'),
+                ('invoice.state', 'in', OPEN + ['posted', 'paid']),
+                ], order=[('id', 'ASC')])
+        result = {i: [] for i in interventions}
+        for line in Line.get_uncredited(lines):
+            result[line.intervention].append(line)
+        return result
+
+    @classmethod
+    def get_billing_invoices(cls, interventions):
+        "Return the invoices that bill the interventions"
+        lines = cls.get_billing_lines(interventions)
+        return list(dict.fromkeys(
+                l.invoice for lines in lines.values() for l in lines))
+
+    def get_invoices(self, name):
+        return list(dict.fromkeys(
+                l.invoice.id for l in self.invoice_lines if l.invoice))
+
+    @classmethod
+    def search_invoices(cls, name, clause):
+        return [('invoice_lines.invoice' + clause[0][len(name):], *clause[1:])]
+
+    def check_advances(self):
+        super().check_advances()
+        for line in self.lines:
+            line.check_advance()
+
+    @classmethod
+    def check_modification(
+            cls, mode, interventions, values=None, external=False):
+        super().check_modification(
+            mode, interventions, values=values, external=external)
+        if mode == 'write' and values.keys() & cls._invoiced_fields:
+            for intervention in interventions:
+                intervention.check_opened()
+        elif mode == 'delete':
+            for intervention in interventions:
+                if (intervention.state not in {'planned', 'cancelled'}
+                        or intervention.invoice_lines):
+                    raise InterventionAccessError(gettext(
+                            'project_progress_invoice.msg_intervention_delete',
+                            intervention=intervention.rec_name,
+                            state=intervention.state_string))
+
+    def check_opened(self):
+        "Check what it bills can still change"
+        if self.state not in {'planned', 'done'}:
+            raise InterventionAccessError(gettext(
+                    'project_progress_invoice.msg_intervention_opened',
+                    intervention=self.rec_name,
+                    state=self.state_string))
+
+    @classmethod
+    def copy(cls, interventions, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('invoice_lines')
+        return super().copy(interventions, default=default)
+
+    @classmethod
+    @ModelView.button
+    @Workflow.transition('planned')
+    def plan(cls, interventions):
+        cls._check_billed(interventions)
+
+    @classmethod
+    @ModelView.button
+    @Workflow.transition('done')
+    def do(cls, interventions):
+        pass
+
+    @classmethod
+    @ModelView.button
+    @Workflow.transition('cancelled')
+    def cancel(cls, interventions):
+        cls._check_billed(interventions)
+
+    @classmethod
+    def _check_billed(cls, interventions):
+        "Check no open or live document bills them"
+        for intervention, lines in cls.get_billing_lines(
+                interventions).items():
+            for line in lines:
+                raise InterventionError(gettext(
+                        'project_progress_invoice.msg_intervention_billed',
+                        intervention=intervention.rec_name,
+                        invoice=line.invoice.rec_name))
+
+    @classmethod
+    @Workflow.transition('invoiced')
+    def _set_invoiced(cls, interventions):
+        pass
+
+    @classmethod
+    @Workflow.transition('done')
+    def _set_done(cls, interventions):
+        pass
+
+    @classmethod
+    def update_billing(cls, interventions):
+        """
+        Set the state of the interventions by the documents that bill them
+
+        No line of an intervention can be billed twice.
+        """
+        to_invoiced, to_done = [], []
+        for intervention, lines in cls.get_billing_lines(
+                interventions).items():
+            billed = {}
+            for line in lines:
+                other = billed.setdefault(line.origin, line)
+                if other != line:
+                    raise InterventionError(gettext(
+                            'project_progress_invoice'
+                            '.msg_intervention_billed_twice',
+                            intervention=intervention.rec_name,
+                            invoice=other.invoice.rec_name,
+                            other=line.invoice.rec_name))
+            if lines and intervention.state != 'invoiced':
+                to_invoiced.append(intervention)
+            elif not lines and intervention.state == 'invoiced':
+                to_done.append(intervention)
+        if to_invoiced:
+            for intervention in to_invoiced:
+                if intervention.state != 'done':
+                    cls._check_billed([intervention])
+            cls._set_invoiced(to_invoiced)
+        if to_done:
+            cls._set_done(to_done)
+
+    @classmethod
+    @ModelView.button_action(
+        'project_progress_invoice.wizard_intervention_valorize')
+    def valorize(cls, interventions):
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        Invoice = pool.get('account.invoice')
+        advances = sorted({
+                l.advance_invoice for i in interventions for l in i.lines
+                if l.advance_invoice}, key=lambda a: a.id)
+        Advance.lock(advances)
+        cls.lock(interventions)
+        interventions = [i for i in interventions if i.state != 'invoiced']
+        for intervention in interventions:
+            intervention.check_valorize()
+        available = Advance.get_available(advances)
+
+        def key(intervention):
+            return intervention.work.id, intervention.party.id
+
+        invoices = []
+        for _, grouped in groupby(
+                sorted(interventions, key=lambda i: (*key(i), i.date, i.id)),
+                key=key):
+            grouped = list(grouped)
+            invoice = grouped[0].work.get_project_invoice(grouped[0].party)
+            invoice.lines = [
+                l for i in grouped for l in i.get_invoice_lines(available)]
+            invoices.append(invoice)
+        Invoice.save(invoices)
+        cls._set_invoiced(interventions)
+
+    def check_valorize(self):
+        def refuse(message):
+            raise InterventionError(gettext(
+                    f'project_progress_invoice.{message}',
+                    intervention=self.rec_name,
+                    state=self.state_string))
+
+        if self.state != 'done':
+            refuse('msg_intervention_not_done')
+        if not self.party:
+            refuse('msg_intervention_party')
+        if not any(l.invoiceable and l.quantity for l in self.lines):
+            refuse('msg_intervention_lines')
+        self.check_advances()
+
+    def get_invoice_lines(self, available):
+        """
+        Return the invoice lines of the intervention and those that cancel
+        the advances which cover them
+        """
+        lines, covered = [self._get_title_line()], defaultdict(Decimal)
+        for line in self.lines:
+            if not line.invoiceable or not line.quantity:
+                continue
+            invoice_line = line.get_invoice_line()
+            if line.advance_invoice:
+                covered[line.advance_invoice] += (
+                    invoice_line.on_change_with_amount())
+            lines.append(invoice_line)
+        for advance, amount in covered.items():
+            lines.extend(advance.cancel(amount, available))
+        for line in lines:
+            line.intervention = self
+        return lines
+
+    def _get_title_line(self):
+        pool = Pool()
+        Lang = pool.get('ir.lang')
+        Line = pool.get('account.invoice.line')
+        lang = self.party.lang or Lang.get()
+        return Line(
+            invoice_type='out',
+            company=self.company,
+            currency=self.currency,
+            type='title',
+            description=' - '.join(filter(None, [
+                        self.number, lang.strftime(self.date),
+                        self.description])))
+
+
+class InterventionLine(sequence_ordered(), ModelSQL, ModelView):
+    __name__ = 'project.intervention.line'
+
+    intervention = fields.Many2One(
+        'project.intervention', "Intervention", required=True,
+        ondelete='CASCADE')
+    company = fields.Function(
+        fields.Many2One('company.company', "Company"),
+        'on_change_with_company')
+    currency = fields.Function(
+        fields.Many2One('currency.currency', "Currency"),
+        'on_change_with_currency')
+    kind = fields.Selection([
+            ('service', "Service"),
+            ('material', "Material"),
+            ('expense', "Expense"),
+            ], "Kind", required=True, sort=False)
+    product = fields.Many2One(
+        'product.product', "Product", ondelete='RESTRICT',
+        context={
+            'company': Eval('company', None),
+            },
+        depends={'company'})
+    product_uom_category = fields.Function(
+        fields.Many2One(
+            'product.uom.category', "Product UoM Category",
+            help="The category of Unit of Measure for the product."),
+        'on_change_with_product_uom_category')
+    description = fields.Text(
+        "Description",
+        states={
+            'required': ~Eval('product'),
+            })
+    quantity = fields.Float("Quantity", digits='unit', required=True)
+    unit = fields.Many2One(
+        'product.uom', "Unit", ondelete='RESTRICT',
+        domain=[
+            If(Bool(Eval('product_uom_category')),
+                ('category', '=', Eval('product_uom_category')),
+                ('category', '!=', -1)),
+            ],
+        states={
+            'required': Bool(Eval('product')),
+            })
+    unit_price = Monetary(
+        "Unit Price", currency='currency', digits=price_digits, required=True)
+    taxes = fields.Many2Many(
+        'project.intervention.line-account.tax', 'line', 'tax', "Taxes",
+        order=[('tax.sequence', 'ASC'), ('tax.id', 'ASC')],
+        domain=[
+            ('parent', '=', None),
+            ['OR',
+                ('group', '=', None),
+                ('group.kind', 'in', ['sale', 'both']),
+                ],
+            ('company', '=', Eval('company', -1)),
+            ])
+    amount = fields.Function(
+        Monetary("Amount", currency='currency', digits='currency'),
+        'on_change_with_amount')
+    invoiceable = fields.Boolean(
+        "Invoiceable", help="Uncheck to not invoice the line.")
+    advance_invoice = fields.Many2One(
+        'project.advance_invoice', "Advance Invoice", ondelete='RESTRICT',
+        domain=[
+            ('type', '=', 'on_account'),
+            ('company', '=', Eval('company', -1)),
+            ],
+        help="The advance that covers the line.")
+    invoice_lines = fields.One2Many(
+        'account.invoice.line', 'origin', "Invoice Lines", readonly=True)
+    intervention_state = fields.Function(
+        fields.Selection('get_intervention_states', "Intervention State"),
+        'on_change_with_intervention_state')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls.__access__.add('intervention')
+        opened = Eval('intervention_state').in_(['planned', 'done'])
+        for name in [
+                'kind', 'product', 'description', 'quantity', 'unit',
+                'unit_price', 'taxes', 'invoiceable', 'advance_invoice']:
+            getattr(cls, name).states.update(editable(opened))
+
+    @classmethod
+    def default_kind(cls):
+        return 'service'
+
+    @classmethod
+    def default_invoiceable(cls):
+        return True
+
+    @fields.depends('intervention', '_parent_intervention.company')
+    def on_change_with_company(self, name=None):
+        return self.intervention.company if self.intervention else None
+
+    @fields.depends('intervention', '_parent_intervention.company')
+    def on_change_with_currency(self, name=None):
+        if self.intervention and self.intervention.company:
+            return self.intervention.company.currency
+
+    @classmethod
+    def get_intervention_states(cls):
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        return Intervention.fields_get(['state'])['state']['selection']
+
+    @fields.depends('intervention', '_parent_intervention.state')
+    def on_change_with_intervention_state(self, name=None):
+        return self.intervention.state if self.intervention else 'planned'
+
+    @fields.depends('product')
+    def on_change_with_product_uom_category(self, name=None):
+        return self.product.default_uom_category if self.product else None
+
+    @fields.depends(
+        'kind', 'invoiceable', 'intervention', '_parent_intervention.work',
+        '_parent_intervention.party', '_parent_intervention.date',
+        '_parent_intervention.advance_invoice')
+    def on_change_kind(self):
+        if self.intervention and self.intervention.work:
+            self.advance_invoice = self.get_proposals([self])[0]
+
+    @fields.depends(
+        'product', 'unit', 'quantity', 'unit_price', 'intervention',
+        '_parent_intervention.party', '_parent_intervention.date',
+        methods=['on_change_with_company', 'on_change_with_currency'])
+    def _get_sale_line(self):
+        "Return the line that would sell it, to have its price and taxes"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        party = date = None
+        if self.intervention:
+            party, date = self.intervention.party, self.intervention.date
+        return Sale.get_pricing_line(
+            self.on_change_with_company(), party,
+            self.on_change_with_currency(), product=self.product,
+            unit=self.unit, quantity=self.quantity,
+            unit_price=self.unit_price, sale_date=date)
+
+    @fields.depends('product', methods=['_get_sale_line'])
+    def on_change_product(self):
+        line = self._get_sale_line()
+        self.taxes = line.taxes
+        if self.product:
+            self.unit = line.unit
+            self.unit_price = line.unit_price
+
+    @fields.depends('product', methods=['_get_sale_line'])
+    def on_change_quantity(self):
+        if self.product:
+            self.unit_price = self._get_sale_line().unit_price
+
+    @fields.depends(methods=['on_change_quantity'])
+    def on_change_unit(self):
+        self.on_change_quantity()
+
+    @fields.depends(
+        'quantity', 'unit_price', methods=['on_change_with_currency'])
+    def on_change_with_amount(self, name=None):
+        amount = Decimal(0)
+        if math.isfinite(self.quantity or 0):
+            amount = (Decimal(str(self.quantity or 0))
+                * (self.unit_price or Decimal(0)))
+        currency = self.on_change_with_currency()
+        return currency.round(amount) if currency else amount
+
+    @fields.depends(methods=['_notify_taxes'])
+    def on_change_notify(self):
+        notifications = super().on_change_notify()
+        notifications.extend(self._notify_taxes())
+        return notifications
+
+    @fields.depends('product', 'description', 'taxes', 'advance_invoice')
+    def _notify_taxes(self):
+        advance = self.advance_invoice
+        if advance and set(self.taxes or []) != set(advance.taxes):
+            yield ('warning', gettext(
+                    'project_progress_invoice.msg_covered_taxes',
+                    line=(
+                        self.product.rec_name if self.product
+                        else firstline(self.description or '')),
+                    advance=advance.rec_name))
+
+    def get_rec_name(self, name):
+        if self.product:
+            name = self.product.rec_name
+        else:
+            name = firstline(self.description or '')
+        return f'{name} @ {self.intervention.rec_name}'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, value = clause
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            ('description', *clause[1:]),
+            ('product.rec_name', *clause[1:]),
+            ('intervention.rec_name', *clause[1:]),
+            ]
+
+    @classmethod
+    def get_proposals(cls, lines):
+        "Return the advance to propose for each line"
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        proposals, keys = [], {}
+        for i, line in enumerate(lines):
+            intervention = line.intervention
+            type_ = intervention.work.project_type_used
+            proposals.append(intervention.advance_invoice)
+            if (not intervention.advance_invoice
+                    and line.kind and type_
+                    and intervention.party and intervention.date
+                    and getattr(type_, f'propose_{line.kind}')):
+                keys[i] = (
+                    intervention.work, intervention.party, intervention.date)
+        if keys:
+            with without_check_access():
+                advances = Advance.get_proposals(keys.values())
+            for i, key in keys.items():
+                proposals[i] = advances[key]
+        return proposals
+
+    @classmethod
+    def create(cls, vlist):
+        vlist = [v.copy() for v in vlist]
+        with without_check_access():
+            to_propose = [
+                v for v in vlist
+                if 'advance_invoice' not in v and v.get('intervention')]
+            proposals = cls.get_proposals([
+                    cls(intervention=v['intervention'],
+                        kind=v.get('kind', cls.default_kind()))
+                    for v in to_propose])
+            for values, advance in zip(to_propose, proposals):
+                values['advance_invoice'] = advance.id if advance else None
+        return super().create(vlist)
+
+    @classmethod
+    def preprocess_values(cls, mode, values):
+        values = super().preprocess_values(mode, values)
+        if (mode == 'create'
+                and values.get('intervention')
+                and not {'unit', 'unit_price'} <= values.keys()):
+            # A client would have sent what on_change computed
+            line = cls(**{
+                    n: values.get(n) for n in [
+                        'intervention', 'product', 'unit', 'quantity',
+                        'unit_price']})._get_sale_line()
+            if line.product:
+                values.setdefault('unit', line.unit.id)
+                values.setdefault('unit_price', line.unit_price)
+            values.setdefault('taxes', [('add', [int(t) for t in line.taxes])])
+        return values
+
+    @classmethod
+    def validate_fields(cls, lines, field_names):
+        super().validate_fields(lines, field_names)
+        for line in lines:
+            if not math.isfinite(line.quantity):
+                raise InterventionValidationError(gettext(
+                        'project_progress_invoice.msg_intervention_quantity',
+                        line=line.rec_name))
+            if not field_names or 'advance_invoice' in field_names:
+                line.check_advance()
+
+    def check_advance(self):
+        intervention = self.intervention
+        if self.advance_invoice:
+            self.advance_invoice.check_association(
+                intervention, intervention.work, intervention.party,
+                intervention.date)
+
+    @classmethod
+    def check_modification(cls, mode, lines, values=None, external=False):
+        super().check_modification(
+            mode, lines, values=values, external=external)
+        if mode != 'write' or values.keys() - {'sequence'}:
+            for intervention in {l.intervention for l in lines}:
+                intervention.check_opened()
+
+    @classmethod
+    def copy(cls, lines, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('invoice_lines')
+        return super().copy(lines, default=default)
+
+    def get_invoice_line(self):
+        "Return the line that invoices it"
+        pool = Pool()
+        AccountConfiguration = pool.get('account.configuration')
+        Line = pool.get('account.invoice.line')
+        if self.product:
+            account = self.product.account_revenue_used
+        else:
+            account = AccountConfiguration(1).get_multivalue(
+                'default_category_account_revenue', company=self.company.id)
+        if not account:
+            raise InterventionError(gettext(
+                    'project_progress_invoice.msg_revenue_account_missing',
+                    record=self.rec_name))
+        return Line(
+            invoice_type='out',
+            type='line',
+            company=self.company,
+            currency=self.currency,
+            origin=self,
+            covered_by_advance=self.advance_invoice,
+            product=self.product,
+            description=self.description,
+            quantity=self.quantity,
+            unit=self.unit,
+            unit_price=self.unit_price,
+            account=account,
+            taxes=self.taxes)
+
+
+class InterventionLineTax(ModelSQL):
+    __name__ = 'project.intervention.line-account.tax'
+
+    line = fields.Many2One(
+        'project.intervention.line', "Line", ondelete='CASCADE',
+        required=True)
+    tax = fields.Many2One(
+        'account.tax', "Tax", ondelete='RESTRICT', required=True,
+        domain=[
+            ('parent', '=', None),
+            ])
+
+
+class Invoice(metaclass=PoolMeta):
+    __name__ = 'account.invoice'
+
+    @property
+    def interventions(self):
+        return {l.intervention for l in self.lines if l.intervention}
+
+    @classmethod
+    def _lock_billing(cls, invoices):
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        super()._lock_billing(invoices)
+        if interventions := set().union(
+                *(i.interventions for i in invoices)):
+            Intervention.lock(sorted(interventions, key=lambda i: i.id))
+
+    @classmethod
+    def _check_billing(cls, invoices):
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        super()._check_billing(invoices)
+        with without_check_access():
+            invoices = cls.browse(invoices)
+            interventions = set().union(*(i.interventions for i in invoices))
+            if interventions:
+                Intervention.update_billing(Intervention.browse(interventions))
+
+
+class InvoiceLine(metaclass=PoolMeta):
+    __name__ = 'account.invoice.line'
+
+    intervention = fields.Many2One(
+        'project.intervention', "Intervention",
+        ondelete='RESTRICT', readonly=True,
+        states={
+            'invisible': ~Eval('intervention'),
+            },
+        help="The intervention that the line bills.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._readonly_fields = cls._readonly_fields | {'intervention'}
+        table = cls.__table__()
+        cls._sql_indexes.add(
+            Index(
+                table,
+                (table.intervention, Index.Range()),
+                where=table.intervention != Null))
+
+    @classmethod
+    def _get_origin(cls):
+        return super()._get_origin() + ['project.intervention.line']
+
+    @property
+    def _cover_key(self):
+        if key := super()._cover_key:
+            return (*key, self.intervention)
+
+    def _credit(self):
+        line = super()._credit()
+        line.intervention = self.intervention
+        return line
+
+    @classmethod
+    def on_delete(cls, lines):
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        callbacks = super().on_delete(lines)
+        if interventions := {l.intervention for l in lines if l.intervention}:
+            callbacks.append(lambda: Intervention.update_billing(
+                    Intervention.browse(interventions)))
+        return callbacks
+
+    @classmethod
+    def copy(cls, lines, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('intervention')
+        return super().copy(lines, default=default)
+
+
+class ValorizeIntervention(ValorizeMixin, Wizard):
+    __name__ = 'project.intervention.valorize'
+
+
+class ValueInterventions(Wizard):
+    __name__ = 'project.intervention.value_many'
+
+    start = StateView(
+        'project.intervention.value_many.start',
+        'project_progress_invoice.intervention_value_many_start_view_form', [
+            Button("Cancel", 'end', 'tryton-cancel'),
+            Button("Value", 'value', 'tryton-ok', default=True),
+            ])
+    value = StateAction('account_invoice.act_invoice_form')
+
+    def do_value(self, action):
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        with check_access():
+            interventions = Intervention.search(self._get_domain())
+        Intervention.valorize(interventions)
+        invoices = Intervention.get_billing_invoices(interventions)
+        return action, {'res_id': [i.id for i in invoices]}
+
+    def _get_domain(self):
+        domain = [
+            ('state', '=', 'done'),
+            ('company', '=', Transaction().context.get('company', -1)),
+            ]
+        if self.start.from_date:
+            domain.append(('date', '>=', self.start.from_date))
+        if self.start.to_date:
+            domain.append(('date', '<=', self.start.to_date))
+        if self.start.parties:
+            domain.append(('party', 'in', [p.id for p in self.start.parties]))
+        if self.start.works:
+            domain.append(
+                ('work', 'child_of', [w.id for w in self.start.works],
+                    'parent'))
+        return domain
+
+
+class ValueInterventionsStart(ModelView):
+    __name__ = 'project.intervention.value_many.start'
+
+    from_date = fields.Date(
+        "From Date",
+        domain=[
+            If(Bool(Eval('from_date')) & Bool(Eval('to_date')),
+                ('from_date', '<=', Eval('to_date', None)),
+                ()),
+            ],
+        help="Leave empty to have no lower limit.")
+    to_date = fields.Date(
+        "To Date",
+        domain=[
+            If(Bool(Eval('from_date')) & Bool(Eval('to_date')),
+                ('to_date', '>=', Eval('from_date', None)),
+                ()),
+            ],
+        help="Leave empty to have no upper limit.")
+    parties = fields.Many2Many(
+        'party.party', None, None, "Parties",
+        help="Leave empty for all the parties.")
+    works = fields.Many2Many(
+        'project.work', None, None, "Projects",
+        domain=[
+            ('type', '=', 'project'),
+            ],
+        help="Leave empty for all the projects.")
+
+
+class PartyReplace(metaclass=PoolMeta):
+    __name__ = 'party.replace'
+
+    @classmethod
+    def fields_to_replace(cls):
+        return super().fields_to_replace() + [
+            ('project.intervention', 'party'),
+            ('project.intervention.request', 'party'),
+            ]
+
+
+class PartyErase(metaclass=PoolMeta):
+    __name__ = 'party.erase'
+
+    def check_erase_company(self, party, company):
+        pool = Pool()
+        super().check_erase_company(party, company)
+        for name, states in [
+                ('project.intervention', ['planned', 'done']),
+                ('project.intervention.request', ['open', 'planned']),
+                ]:
+            for record in pool.get(name).search([
+                        ('party', '=', party.id),
+                        ('company', '=', company.id),
+                        ('state', 'in', states),
+                        ], limit=1):
+                raise EraseError(gettext(
+                        'project_progress_invoice.msg_erase_party',
+                        party=party.rec_name,
+                        company=company.rec_name,
+                        record=record.rec_name))

@@ -1,0 +1,426 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+from collections import defaultdict
+from decimal import Decimal
+
+from trytond.i18n import gettext
+from trytond.model import DeactivableMixin, ModelSQL, ModelView, fields
+from trytond.modules.company.model import (
+    CompanyMultiValueMixin, CompanyValueMixin)
+from trytond.modules.currency.fields import Monetary
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Bool, Eval, Id
+from trytond.transaction import Transaction, without_check_access
+
+from .exceptions import (
+    AdvanceAccessError, AdvanceSetupError, DepositAccountWarning)
+from .invoice import editable
+
+
+class ProjectType(
+        DeactivableMixin, CompanyMultiValueMixin, ModelSQL, ModelView):
+    __name__ = 'project.type'
+
+    name = fields.Char("Name", required=True, translate=True)
+    invoice_journal = fields.Many2One(
+        'account.journal', "Invoice Type", ondelete='RESTRICT',
+        domain=[
+            ('type', '=', 'revenue'),
+            ],
+        help="The journal of the invoices of the projects.")
+    advance_account = fields.MultiValue(
+        fields.Many2One(
+            'account.account', "Advance Account",
+            domain=[
+                ('type.deposit', '=', True),
+                ('closed', '!=', True),
+                ('company', '=', Eval('context', {}).get('company', -1)),
+                ],
+            help="The deposit account of the advances that are billed and "
+            "not yet cancelled.\n"
+            "It must require a party and be used for the advances only."))
+    advance_accounts = fields.One2Many(
+        'project.type.account', 'project_type', "Advance Accounts")
+    propose_service = fields.Boolean(
+        "Propose for Services",
+        help="Check to cover the services by the advances by default.")
+    propose_material = fields.Boolean(
+        "Propose for Materials",
+        help="Check to cover the materials by the advances by default.")
+    propose_expense = fields.Boolean(
+        "Propose for Expenses",
+        help="Check to cover the expenses by the advances by default.")
+    consume = fields.Selection([
+            ('posted', "Once Posted"),
+            ('paid', "Once Paid"),
+            ], "Consume Advances", required=True,
+        help="When the advances can be cancelled.")
+    cancellation_product = fields.Many2One(
+        'product.product', "Cancellation Product", ondelete='RESTRICT',
+        help="The product of the lines that cancel the advances.")
+    cancellation_description = fields.Text(
+        "Cancellation Description", translate=True,
+        help="The description of the lines that cancel the advances.\n"
+        "Leave empty to name the advance.")
+
+    @classmethod
+    def multivalue_model(cls, field):
+        pool = Pool()
+        if field == 'advance_account':
+            return pool.get('project.type.account')
+        return super().multivalue_model(field)
+
+    @classmethod
+    def default_propose_service(cls):
+        return False
+
+    @classmethod
+    def default_propose_material(cls):
+        return False
+
+    @classmethod
+    def default_propose_expense(cls):
+        return False
+
+    @classmethod
+    def default_consume(cls):
+        return 'posted'
+
+    @classmethod
+    def copy(cls, types, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('advance_account')
+        return super().copy(types, default=default)
+
+
+class ProjectTypeAccount(ModelSQL, CompanyValueMixin):
+    __name__ = 'project.type.account'
+
+    project_type = fields.Many2One(
+        'project.type', "Project Type", ondelete='CASCADE',
+        context={
+            'company': Eval('company', -1),
+            },
+        depends={'company'})
+    advance_account = fields.Many2One(
+        'account.account', "Advance Account", ondelete='RESTRICT',
+        domain=[
+            ('type.deposit', '=', True),
+            ('company', '=', Eval('company', -1)),
+            ])
+
+    @classmethod
+    def validate_fields(cls, records, field_names):
+        super().validate_fields(records, field_names)
+        cls.check_advance_account(records, field_names)
+
+    @classmethod
+    def check_advance_account(cls, records, field_names=None):
+        """
+        Check the account can tell what is left of the advances of a party
+
+        An account out of the balance sheet can, but does not show what is
+        due to the customers: it is only warned about.
+        """
+        pool = Pool()
+        Warning = pool.get('res.user.warning')
+        if field_names and 'advance_account' not in field_names:
+            return
+        for record in records:
+            account = record.advance_account
+            if not account:
+                continue
+            names = {
+                'account': account.rec_name,
+                'type': record.project_type.rec_name,
+                }
+            if not account.party_required:
+                raise AdvanceSetupError(gettext(
+                        'project_progress_invoice.msg_deposit_party', **names))
+            if account.type.statement == 'off-balance':
+                key = Warning.format('deposit_off_balance', [account])
+                if Warning.check(key):
+                    raise DepositAccountWarning(key, gettext(
+                            'project_progress_invoice.msg_deposit_off_balance',
+                            **names))
+
+
+class Configuration(metaclass=PoolMeta):
+    __name__ = 'project.configuration'
+
+    intervention_request_sequence = fields.MultiValue(fields.Many2One(
+            'ir.sequence', "Intervention Request Sequence", required=True,
+            domain=[
+                ('sequence_type', '=', Id(
+                        'project_progress_invoice',
+                        'sequence_type_intervention_request')),
+                ]))
+    intervention_sequence = fields.MultiValue(fields.Many2One(
+            'ir.sequence', "Intervention Sequence", required=True,
+            domain=[
+                ('sequence_type', '=', Id(
+                        'project_progress_invoice',
+                        'sequence_type_intervention')),
+                ]))
+
+    @classmethod
+    def multivalue_model(cls, field):
+        pool = Pool()
+        if field in {
+                'intervention_request_sequence', 'intervention_sequence'}:
+            return pool.get('project.configuration.sequence')
+        return super().multivalue_model(field)
+
+    @classmethod
+    def default_intervention_request_sequence(cls, **pattern):
+        return cls.multivalue_model(
+            'intervention_request_sequence'
+            ).default_intervention_request_sequence()
+
+    @classmethod
+    def default_intervention_sequence(cls, **pattern):
+        return cls.multivalue_model(
+            'intervention_sequence').default_intervention_sequence()
+
+
+class ConfigurationSequence(metaclass=PoolMeta):
+    __name__ = 'project.configuration.sequence'
+
+    intervention_request_sequence = fields.Many2One(
+        'ir.sequence', "Intervention Request Sequence", required=True,
+        domain=[
+            ('sequence_type', '=', Id(
+                    'project_progress_invoice',
+                    'sequence_type_intervention_request')),
+            ])
+    intervention_sequence = fields.Many2One(
+        'ir.sequence', "Intervention Sequence", required=True,
+        domain=[
+            ('sequence_type', '=', Id(
+                    'project_progress_invoice',
+                    'sequence_type_intervention')),
+            ])
+
+    @classmethod
+    def _default_sequence(cls, name):
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        try:
+            return ModelData.get_id('project_progress_invoice', name)
+        except KeyError:
+            return None
+
+    @classmethod
+    def default_intervention_request_sequence(cls):
+        return cls._default_sequence('sequence_intervention_request')
+
+    @classmethod
+    def default_intervention_sequence(cls):
+        return cls._default_sequence('sequence_intervention')
+
+
+class Work(metaclass=PoolMeta):
+    __name__ = 'project.work'
+
+    project_type = fields.Many2One(
+        'project.type', "Project Type", ondelete='RESTRICT',
+        states={
+            'invisible': Eval('type') != 'project',
+            },
+        context={
+            'company': Eval('company', -1),
+            },
+        depends={'company'},
+        help="How advances are billed and used.\n"
+        "Leave empty to use the one of the parent.")
+    advance_invoices = fields.One2Many(
+        'project.advance_invoice', 'work', "Advance Invoices",
+        states={
+            'invisible': Eval('type') != 'project',
+            })
+    interventions = fields.One2Many(
+        'project.intervention', 'work', "Interventions",
+        states={
+            'invisible': Eval('type') != 'project',
+            })
+    advance_billed_amount = fields.Function(
+        Monetary(
+            "Advances Billed", currency='currency', digits='currency',
+            states={
+                'invisible': Eval('type') != 'project',
+                },
+            help="What was billed in advance on account."),
+        'get_advance_amounts')
+    advance_cancelled_amount = fields.Function(
+        Monetary(
+            "Advances Cancelled", currency='currency', digits='currency',
+            states={
+                'invisible': Eval('type') != 'project',
+                },
+            help="What was cancelled of the advances."),
+        'get_advance_amounts')
+    advance_residual_amount = fields.Function(
+        Monetary(
+            "Advances Left", currency='currency', digits='currency',
+            states={
+                'invisible': Eval('type') != 'project',
+                },
+            help="What is left of the advances."),
+        'get_advance_amounts')
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        for state, condition in editable(
+                ~Bool(Eval('advance_billed_amount', 0))).items():
+            cls.party.states[state] = condition
+
+    @classmethod
+    def get_advance_amounts(cls, works, names):
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        amounts = {n: defaultdict(Decimal) for n in names}
+        with without_check_access():
+            advances = Advance.search([
+                    ('work', 'in', [w.id for w in works]),
+                    ('type', '=', 'on_account'),
+                    ], order=[])
+            for advance, figures in Advance.get_figures(advances).items():
+                values = {
+                    'advance_billed_amount': figures.billed_amount,
+                    'advance_cancelled_amount': figures.cancelled_amount,
+                    'advance_residual_amount': figures.residual_amount,
+                    }
+                for name in names:
+                    amounts[name][advance.work.id] += values[name]
+        return {
+            n: {w.id: w.company.currency.round(amounts[n][w.id])
+                for w in works}
+            for n in names}
+
+    @property
+    def lineage(self):
+        "The work and its ancestors from the nearest"
+        works, work = [], self
+        while work:
+            works.append(work)
+            work = work.parent
+        return works
+
+    @property
+    def project_type_used(self):
+        "The project type of the nearest work that has one"
+        return next(
+            (w.project_type for w in self.lineage if w.project_type), None)
+
+    @property
+    def party_used(self):
+        "The party of the nearest work that has one"
+        return next((w.party for w in self.lineage if w.party), None)
+
+    def get_project_invoice(self, party):
+        "Return a new customer invoice without lines for the party"
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        invoice = Invoice(
+            type='out',
+            company=self.company,
+            currency=self.company.currency,
+            party=party,
+            description=self.name)
+        invoice.on_change_type()
+        if type_ := self.project_type_used:
+            if not type_.invoice_journal:
+                raise AdvanceSetupError(gettext(
+                        'project_progress_invoice.msg_invoice_type_missing',
+                        work=self.rec_name,
+                        type=type_.rec_name))
+            invoice.journal = type_.invoice_journal
+        return invoice
+
+    @classmethod
+    @ModelView.button
+    def invoice(cls, works):
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        Date = pool.get('ir.date')
+        Invoice = pool.get('account.invoice')
+        transaction = Transaction()
+        projects = cls.search([
+                ('parent', 'child_of', [w.id for w in works]),
+                ('type', '=', 'project'),
+                ])
+        keys = {}
+        for project in projects:
+            type_ = project.project_type_used
+            if type_ and type_.propose_service and project.party_used:
+                with transaction.set_context(company=project.company.id):
+                    keys[project.id] = (
+                        project, project.party_used, Date.today())
+        if not keys:
+            super().invoice(works)
+            return
+        Advance.lock(Advance.get_candidates(keys.values()))
+        proposals = Advance.get_proposals(keys.values())
+        created = transaction.create_records['account.invoice']
+        count = len(created)
+        with transaction.set_context(_advance_proposals={
+                    id_: proposals[key].id for id_, key in keys.items()
+                    if proposals[key]}):
+            super().invoice(works)
+        invoices = Invoice.browse(created[count:])
+        Invoice.cancel_advances(invoices)
+
+    def _get_lines_to_invoice(self):
+        lines = super()._get_lines_to_invoice()
+        proposals = Transaction().context.get('_advance_proposals', {})
+        if lines and proposals:
+            project = next(
+                (w for w in self.lineage if w.type == 'project'), None)
+            for line in lines:
+                line['covered_by_advance'] = proposals.get(
+                    project.id if project else None)
+        return lines
+
+    def _group_lines_to_invoice_key(self, line):
+        key = super()._group_lines_to_invoice_key(line)
+        if line.get('covered_by_advance'):
+            key += (('covered_by_advance', line['covered_by_advance']),)
+        return key
+
+    def _get_invoice_line(self, key, invoice, lines):
+        invoice_line = super()._get_invoice_line(key, invoice, lines)
+        invoice_line.covered_by_advance = key.get('covered_by_advance')
+        return invoice_line
+
+    @classmethod
+    def check_modification(cls, mode, works, values=None, external=False):
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        super().check_modification(
+            mode, works, values=values, external=external)
+        if mode == 'write' and 'party' in values:
+            changed = [
+                w for w in works
+                if (w.party.id if w.party else None) != values['party']]
+            if changed:
+                advances = Advance.search([
+                        ('work', 'child_of', [w.id for w in changed],
+                            'parent'),
+                        ])
+                for advance in advances:
+                    nearest = next(
+                        w for w in advance.work.lineage
+                        if w.party or w in changed)
+                    if advance.billed and nearest in changed:
+                        raise AdvanceAccessError(gettext(
+                                'project_progress_invoice.msg_work_party',
+                                work=advance.work.rec_name,
+                                advance=advance.rec_name))
+
+    @classmethod
+    def copy(cls, works, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('advance_invoices')
+        default.setdefault('interventions')
+        return super().copy(works, default=default)
