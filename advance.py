@@ -11,7 +11,7 @@ from sql.aggregate import Sum
 from sql.conditionals import Case, Coalesce
 from sql.functions import Round
 
-from trytond import backend
+from trytond import __series__, backend
 from trytond.i18n import gettext
 from trytond.model import (
     Index, ModelSQL, ModelView, fields, sequence_ordered)
@@ -247,18 +247,21 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
     def default_type(cls):
         return 'on_account'
 
-    @fields.depends('work', '_parent_work.company')
+    @fields.depends(
+        'work', 'company', 'currency', 'taxes', '_parent_work.company',
+        methods=['_get_sale_line'])
     def on_change_work(self):
         if self.work and self.work.company:
             self.company = self.work.company
             self.currency = self.work.company.currency
+            self.taxes = self._get_sale_line().taxes
 
     @fields.depends('work', '_parent_work.party', '_parent_work.parent')
     def on_change_with_party(self, name=None):
         if self.work:
             return self.work.party_used
 
-    @fields.depends('line_type')
+    @fields.depends('line_type', 'product')
     def on_change_line_type(self):
         if self.line_type != 'coded':
             self.product = None
@@ -275,7 +278,8 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
             product=self.product, unit=self.unit, quantity=self.quantity,
             unit_price=self.unit_price)
 
-    @fields.depends('product', methods=['_get_sale_line'])
+    @fields.depends(
+        'product', 'unit', 'unit_price', 'taxes', methods=['_get_sale_line'])
     def on_change_product(self):
         line = self._get_sale_line()
         self.taxes = line.taxes
@@ -283,7 +287,7 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
             self.unit = line.unit
             self.unit_price = line.unit_price
 
-    @fields.depends('product', methods=['_get_sale_line'])
+    @fields.depends('product', 'unit_price', methods=['_get_sale_line'])
     def on_change_quantity(self):
         if self.product:
             self.unit_price = self._get_sale_line().unit_price
@@ -456,16 +460,27 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
 
         It is None when it is not billed or when it is credited in full.
         """
+        return {
+            a: (lines or [None])[-1]
+            for a, lines in cls._get_billing_lines(advances).items()}
+
+    @classmethod
+    def _get_billing_lines(cls, advances):
         pool = Pool()
         Line = pool.get('account.invoice.line')
+        ids = [a.id for a in advances]
         lines = Line.search([
                 ('origin', 'in', [str(a) for a in advances]),
+                ['OR',
+                    ('advance_invoice', 'in', ids),
+                    ('covered_by_advance', 'in', ids),
+                    ],
                 ('advance_cancellation', '!=', True),
                 ('invoice.state', 'in', OPEN + ['posted', 'paid']),
                 ], order=[('id', 'ASC')])
-        result = dict.fromkeys(advances)
+        result = {a: [] for a in advances}
         for line in Line.get_uncredited(lines):
-            result[line.origin] = line
+            result[line.origin].append(line)
         return result
 
     @classmethod
@@ -573,10 +588,13 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
         cls._check_time(values)
         if mode == 'create' and values.get('work'):
             work = Work(values['work'])
+            # A client sends all what has a default and what on_change
+            # computed, but not the taxes if there are none
+            client = {
+                'company', 'currency', 'line_type', 'type'} <= values.keys()
             values.setdefault('company', work.company.id)
             values.setdefault('currency', work.company.currency.id)
-            if not {'unit', 'unit_price'} <= values.keys():
-                # A client would have sent what on_change computed
+            if not client:
                 advance = cls(**{
                         n: values.get(n) for n in [
                             'work', 'company', 'currency', 'product', 'unit',
@@ -668,6 +686,16 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
                         amount=-figures.cancelled_amount))
 
     @classmethod
+    def check_billed_once(cls, advances):
+        for advance, lines in cls._get_billing_lines(advances).items():
+            if len(lines) > 1:
+                raise AdvanceInvoiceError(gettext(
+                        'project_progress_invoice.msg_advance_billed_twice',
+                        advance=advance.rec_name,
+                        invoice=lines[0].invoice.rec_name,
+                        other=lines[1].invoice.rec_name))
+
+    @classmethod
     def check_modification(cls, mode, advances, values=None, external=False):
         pool = Pool()
         Line = pool.get('account.invoice.line')
@@ -708,6 +736,10 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
     @classmethod
     def copy(cls, advances, default=None):
         default = default.copy() if default is not None else {}
+        # What was only sold outside of Tryton is still a quantity to sell
+        default.setdefault(
+            'quantity', lambda data: (
+                data['quantity'] or data['opening_quantity']))
         default.setdefault('opening_quantity')
         default.setdefault('residual_date')
         default.setdefault('invoice_lines')
@@ -791,8 +823,7 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
         if self.type == 'on_account':
             account = self.deposit_account
         elif self.product:
-            with Transaction().set_context(company=self.company.id):
-                account = self.product.account_revenue_used
+            account = self.product.account_revenue_used
         else:
             account = AccountConfiguration(1).get_multivalue(
                 'default_category_account_revenue', company=self.company.id)
@@ -856,7 +887,7 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
             type_ = advance.work.project_type_used
             if (type_ and type_.consume == 'paid'
                     and line and line.invoice.state != 'paid'):
-                amount = Decimal(0)
+                amount -= line.advance_amount
             available[advance] = (max(amount, Decimal(0)), line)
         return available
 
@@ -910,10 +941,13 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
             if type_ and (
                     description := Type(type_.id).cancellation_description):
                 return description
+            message = 'msg_cancellation_description'
+            if billed:
+                message += '_invoice'
             return gettext(
-                'project_progress_invoice.msg_cancellation_description',
+                f'project_progress_invoice.{message}',
                 advance=self.__class__(self.id).rec_name,
-                invoice=billed.invoice.rec_name if billed else '').strip()
+                invoice=billed.invoice.rec_name if billed else None)
 
 
 class AdvanceInvoiceTax(ModelSQL):
@@ -932,10 +966,24 @@ class AdvanceInvoiceTax(ModelSQL):
 class Invoice(metaclass=PoolMeta):
     __name__ = 'account.invoice'
 
+    # To not read the lines of the other invoices
+    project_billing = fields.Boolean(
+        "Project Billing", readonly=True,
+        help="If it bills advances or interventions of projects.")
+
+    @classmethod
+    def __setup__(cls):
+        super().__setup__()
+        cls._readonly_fields = cls._readonly_fields | {'project_billing'}
+
     @property
     def advances(self):
-        "The advances that the lines bill or cancel"
-        return {l.advance_invoice for l in self.lines if l.advance_invoice}
+        "The advances that the lines bill or cancel or that cover them"
+        if not self.project_billing:
+            return set()
+        return {
+            a for l in self.lines
+            for a in [l.advance_invoice, l.covered_by_advance] if a}
 
     @classmethod
     def _lock_billing(cls, invoices):
@@ -951,25 +999,33 @@ class Invoice(metaclass=PoolMeta):
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
         with without_check_access():
-            invoices = cls.browse(invoices)
-            advances = set().union(*(i.advances for i in invoices))
-            Advance.check_residual(Advance.browse(advances))
+            invoices = cls.browse([i for i in invoices if i.project_billing])
+            if advances := set().union(*(i.advances for i in invoices)):
+                advances = Advance.browse(advances)
+                Advance.check_residual(advances)
+                Advance.check_billed_once(advances)
 
     @classmethod
     def _post(cls, invoices):
         cls._lock_billing(invoices)
-        cls._check_advances(invoices)
+        # The state may be already posted by post_batch or process
+        cls._check_advances([
+                i for i in invoices
+                if i.project_billing
+                and not (i.move and i.move.state == 'posted')])
         super()._post(invoices)
         cls._check_billing(invoices)
 
     @classmethod
     def _check_advances(cls, invoices):
-        "Check the lines on the accounts of advances before the posting"
+        "Check again what could have changed since the lines were made"
         pool = Pool()
         Line = pool.get('account.invoice.line')
         for invoice in invoices:
-            for advance in invoice.advances:
-                if (advance.party != invoice.party
+            for line in invoice.lines:
+                advance = line.advance_invoice
+                if advance and (
+                        advance.party != invoice.party
                         or advance.currency != invoice.currency):
                     raise AdvanceAssociationError(gettext(
                             'project_progress_invoice.msg_advance_invoice',
@@ -979,7 +1035,12 @@ class Invoice(metaclass=PoolMeta):
                                 advance.party.rec_name if advance.party
                                 else ''),
                             currency=advance.currency.rec_name))
-        Line.check_deposit_account([l for i in invoices for l in i.lines])
+            for covered, cancellations in invoice.get_covered_lines():
+                excess = invoice.get_cancellation_excess(
+                    covered, cancellations)
+                if excess:
+                    cancellations[0].refuse_cancellation(covered)
+        Line.check_given_back([l for i in invoices for l in i.lines])
 
     @classmethod
     def cancel(cls, invoices):
@@ -988,7 +1049,13 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def draft(cls, invoices):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
         super().draft(invoices)
+        with without_check_access():
+            # The lines can change while it is cancelled
+            Line.update_cancellations(
+                [i for i in invoices if i.project_billing])
         cls._check_billing(invoices)
 
     @classmethod
@@ -1018,6 +1085,7 @@ class Invoice(metaclass=PoolMeta):
             for advance, amount in amounts.items():
                 lines.extend(advance.cancel(amount, available))
             invoice.lines = [*invoice.lines, *lines]
+            invoice.project_billing = True
         # The taxes are updated as the invoices are modified
         cls.save(list(covered))
 
@@ -1044,9 +1112,28 @@ class Invoice(metaclass=PoolMeta):
         return list(groups.values())
 
     @classmethod
+    def get_cancellation_excess(cls, covered, cancellations):
+        """
+        Return what the cancellations cancel more than the value of the lines
+        that they cover
+
+        It has the sign of the cancellations, which are positive on a credit
+        note.
+        """
+        value = -sum((l.amount for l in covered), Decimal(0))
+        amount = sum((l.amount for l in cancellations), Decimal(0))
+        return amount - min(max(amount, min(value, 0)), max(value, 0))
+
+    def _credit(self, **values):
+        credit = super()._credit(**values)
+        credit.project_billing = self.project_billing
+        return credit
+
+    @classmethod
     def copy(cls, invoices, default=None):
         default = default.copy() if default is not None else {}
-        if any(i.advances for i in invoices):
+        default.setdefault('project_billing', False)
+        if any(i.advances and not i.progress for i in invoices):
             # What is not a copy of the advance would be a line typed by hand
             lines = {
                 i.id: [l.id for l in i.lines if not l.advance_invoice]
@@ -1092,10 +1179,11 @@ class InvoiceLine(metaclass=PoolMeta):
         'advance_invoice', 'advance_cancellation', 'advance_amount',
         'covered_by_advance'}
 
+    # The fields of a line which tell what it bills
+    _billing_fields = {'invoice', 'type', 'origin'}
     # The fields of a line of an advance which are those of the advance
     _advance_readonly_fields = {
-        'invoice', 'type', 'product', 'unit', 'unit_price', 'account',
-        'taxes', 'taxes_date', 'origin'}
+        'product', 'unit', 'unit_price', 'account', 'taxes', 'taxes_date'}
 
     @classmethod
     def __setup__(cls):
@@ -1107,6 +1195,25 @@ class InvoiceLine(metaclass=PoolMeta):
                 table,
                 (table.advance_invoice, Index.Range()),
                 where=table.advance_invoice != Null))
+        of_advance = Bool(Eval('advance_invoice', None))
+        conditions = dict.fromkeys(
+            cls._advance_readonly_fields, of_advance)
+        conditions['origin'] = (
+            of_advance | Bool(Eval('covered_by_advance', None)))
+        conditions['quantity'] = (
+            of_advance & ~Eval('advance_cancellation', False)
+            & (Eval('quantity', 0) > 0))
+        for name, condition in conditions.items():
+            states = getattr(cls, name).states
+            if __series__ == '8.0':
+                states['readonly'] = states.get('readonly', False) | condition
+            else:
+                # Since 8.2 the server enforces readonly
+                states['editable'] = states.get('editable', True) & ~condition
+
+    @classmethod
+    def default_advance_cancellation(cls):
+        return False
 
     @classmethod
     def _get_origin(cls):
@@ -1165,6 +1272,8 @@ class InvoiceLine(metaclass=PoolMeta):
     def get_move_lines(self):
         if self.advance_invoice and not self.amount:
             return []
+        # The advance may be billed since it was typed
+        self.check_deposit_account([self])
         return super().get_move_lines()
 
     def _credit(self):
@@ -1177,6 +1286,7 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def copy(cls, lines, default=None):
         default = default.copy() if default is not None else {}
+        default.setdefault('advance_cancellation', False)
         for name in cls._advance_fields:
             default.setdefault(name)
         return super().copy(lines, default=default)
@@ -1209,6 +1319,7 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def get_uncredited(cls, lines):
         "Return the lines which live credit notes do not credit in full"
+        # A line typed by hand is no credit whatever its origin
         billed = {l: to_quantity(l.quantity) for l in lines}
         roots = {l.id: l for l in lines}
         credits = lines
@@ -1221,10 +1332,42 @@ class InvoiceLine(metaclass=PoolMeta):
                     ], order=[])
             for line in credits:
                 roots[line.id] = root = roots[line.origin.id]
-                billed[root] += to_quantity(line.quantity)
+                if line._billing_key == root._billing_key:
+                    billed[root] += to_quantity(line.quantity)
         return [
             l for l, quantity in billed.items()
-            if quantity or l.invoice.state in OPEN]
+            if quantity * to_quantity(l.quantity) > 0
+            or l.invoice.state in OPEN]
+
+    @property
+    def _billing_key(self):
+        "What a line and its credit share"
+        return (
+            self.advance_invoice, self.advance_cancellation or False,
+            self.covered_by_advance)
+
+    @classmethod
+    def check_given_back(cls, lines):
+        "Check the credit lines give back no more than what was cancelled"
+        origins = {
+            l.origin for l in lines
+            if l.advance_cancellation
+            and isinstance(l.origin, cls) and l.origin.advance_cancellation}
+        if not origins:
+            return
+        credited = defaultdict(Decimal)
+        for line in cls.search([
+                    ('origin', 'in', [str(o) for o in origins]),
+                    ('advance_cancellation', '=', True),
+                    ('invoice.state', '!=', 'cancelled'),
+                    ], order=[]):
+            credited[line.origin] += line.advance_amount
+        for origin, amount in credited.items():
+            if abs(amount) > abs(origin.advance_amount):
+                raise AdvanceResidualError(gettext(
+                        'project_progress_invoice.msg_advance_given_back',
+                        advance=origin.advance_invoice.rec_name,
+                        amount=abs(amount) - abs(origin.advance_amount)))
 
     @classmethod
     def check_deposit_account(cls, lines):
@@ -1232,18 +1375,23 @@ class InvoiceLine(metaclass=PoolMeta):
         Check the lines leave the account of the advances of their party to
         the advances
         """
+        pool = Pool()
+        TypeAccount = pool.get('project.type.account')
+        accounts = TypeAccount.get_advance_accounts()
         for line in lines:
             if (line.type == 'line'
                     and line.invoice
-                    and line.account.type.deposit
                     and not line.advance_invoice
+                    and line.account.id in accounts
                     # What it credits was not of the advances either
                     and not (isinstance(line.origin, cls)
-                        and line.origin.account == line.account)):
+                        and line.origin.account == line.account
+                        and not line.origin.advance_invoice)):
                 cls.refuse_deposit_account(line.invoice, line.account)
 
     @classmethod
     def refuse_deposit_account(cls, invoice, account):
+        "Refuse the account if it holds an advance of the party"
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
         with without_check_access():
@@ -1267,18 +1415,25 @@ class InvoiceLine(metaclass=PoolMeta):
             mode, lines, values=values, external=external)
         if mode != 'write':
             return
+        billing = values.keys() & cls._billing_fields
         readonly = values.keys() & cls._advance_readonly_fields
-        if readonly or 'quantity' in values:
-            for line in lines:
-                if line.advance_invoice and (
-                        readonly
-                        or (not line.advance_cancellation
-                            and line.origin == line.advance_invoice)):
-                    raise AdvanceAccessError(gettext(
-                            'project_progress_invoice.msg_advance_line',
-                            line=line.rec_name,
-                            invoice=line.invoice.rec_name,
-                            advance=line.advance_invoice.rec_name))
+        if not billing and not readonly and 'quantity' not in values:
+            return
+        for line in lines:
+            advance = line.advance_invoice
+            if (billing and line.is_project_billing
+                    or readonly and advance
+                    or ('quantity' in values and advance
+                        and line.origin == advance
+                        and not line.advance_cancellation)):
+                raise AdvanceAccessError(gettext(
+                        'project_progress_invoice.msg_advance_line',
+                        line=line.rec_name,
+                        invoice=line.invoice.rec_name))
+
+    @property
+    def is_project_billing(self):
+        return bool(self.advance_invoice or self.covered_by_advance)
 
     @classmethod
     def on_modification(cls, mode, lines, field_names=None):
@@ -1289,7 +1444,7 @@ class InvoiceLine(metaclass=PoolMeta):
             cls.check_deposit_account(lines)
         if field_names is None or field_names & {
                 'quantity', 'unit_price', 'invoice'}:
-            cls._update_cancellations(
+            cls.update_cancellations(
                 {l.invoice for l in lines
                     if l.invoice
                     and (l.advance_invoice or l.covered_by_advance)},
@@ -1304,7 +1459,7 @@ class InvoiceLine(metaclass=PoolMeta):
             l.invoice.id for l in lines
             if l.invoice and (l.advance_invoice or l.covered_by_advance)]
         if invoices:
-            callbacks.append(lambda: cls._update_cancellations(
+            callbacks.append(lambda: cls.update_cancellations(
                     set(Invoice.search([('id', 'in', invoices)]))))
         return callbacks
 
@@ -1317,9 +1472,9 @@ class InvoiceLine(metaclass=PoolMeta):
             return (self.covered_by_advance,)
 
     @classmethod
-    def _update_cancellations(cls, invoices, typed=()):
+    def update_cancellations(cls, invoices, typed=()):
         """
-        Keep what the draft invoices cancel within the value of the lines that
+        Keep what the open invoices cancel within the value of the lines that
         it covers and what is cancelled of the advances within what was billed
 
         The lines that cancel too much are cut, but refused if they are typed.
@@ -1330,32 +1485,24 @@ class InvoiceLine(metaclass=PoolMeta):
         to_write, to_delete, advances, changed = [], [], set(), set()
         for invoice in Invoice.browse(invoices):
             advances |= invoice.advances
-            if invoice.state != 'draft':
+            if invoice.state not in OPEN:
                 continue
             for covered, cancellations in invoice.get_covered_lines():
-                value = -sum((l.amount for l in covered), Decimal(0))
-                amount = sum((l.amount for l in cancellations), Decimal(0))
-                # On a credit note both are the other way round
-                excess = amount - min(
-                    max(amount, min(value, 0)), max(value, 0))
-                if not excess and (covered or amount):
-                    continue
-                for line in cancellations:
-                    if line in typed and excess:
-                        raise AdvanceResidualError(gettext(
-                                'project_progress_invoice'
-                                '.msg_cancellation_beyond',
-                                line=line.rec_name,
-                                invoice=invoice.rec_name,
-                                amount=abs(amount),
-                                value=abs(value)))
-                changed.add(invoice)
+                excess = invoice.get_cancellation_excess(
+                    covered, cancellations)
+                if excess and any(l in typed for l in cancellations):
+                    cancellations[0].refuse_cancellation(covered)
                 if not covered:
+                    # They cancel for nothing
                     to_delete.extend(cancellations)
+                    changed.add(invoice)
                     continue
                 for line in reversed(cancellations):
+                    if not excess:
+                        break
                     cut = min(abs(excess), abs(line.amount)).copy_sign(excess)
                     excess -= cut
+                    changed.add(invoice)
                     to_write.extend(([line], {
                                 'quantity': Advance.compute_quantity(
                                     line.amount - cut, line.unit_price,
@@ -1365,10 +1512,19 @@ class InvoiceLine(metaclass=PoolMeta):
             cls.write(*to_write)
         if to_delete:
             cls.delete(to_delete)
-        if changed:
+        if changed and not Transaction().context.get('_progress_invoice'):
+            # Else the invoice updates them itself once all is saved
             Invoice.update_taxes(Invoice.browse(changed))
         if advances:
             Advance.check_residual(Advance.browse(advances))
+            cls.check_given_back(typed)
+
+    def refuse_cancellation(self, covered):
+        raise AdvanceResidualError(gettext(
+                'project_progress_invoice.msg_cancellation_beyond',
+                line=self.rec_name,
+                invoice=self.invoice.rec_name,
+                value=abs(sum(l.amount for l in covered))))
 
 
 class ValorizeMixin:
@@ -1390,6 +1546,9 @@ class ValorizeMixin:
         return 'show'
 
     def default_show(self, fields):
+        if 'invoices' not in fields:
+            # Without access to the invoices
+            return {}
         return {
             'invoices': [
                 i.id for i in self.model.get_billing_invoices(self.records)],

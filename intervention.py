@@ -86,7 +86,7 @@ class InterventionMixin(Workflow, ModelSQL, ModelView):
         Date = pool.get('ir.date')
         return Date.today()
 
-    @fields.depends('work', '_parent_work.company', '_parent_work.id')
+    @fields.depends('work', 'company', 'party')
     def on_change_work(self):
         if self.work:
             self.company = self.work.company
@@ -165,6 +165,7 @@ class InterventionRequest(InterventionMixin):
             ('closed', "Closed"),
             ('cancelled', "Cancelled"),
             ], "State", readonly=True, sort=False)
+    state_string = state.translated('state')
 
     @classmethod
     def __setup__(cls):
@@ -347,6 +348,7 @@ class Intervention(InterventionMixin):
             ('invoiced', "Invoiced"),
             ('cancelled', "Cancelled"),
             ], "State", readonly=True, sort=False)
+    state_string = state.translated('state')
 
     # The fields that can not change once it is invoiced
     _invoiced_fields = {
@@ -396,7 +398,9 @@ class Intervention(InterventionMixin):
         return 'planned'
 
     @fields.depends(
-        'request', '_parent_request.work', '_parent_request.party',
+        'request', 'work', 'party', 'company', 'description',
+        'advance_invoice',
+        '_parent_request.work', '_parent_request.party',
         '_parent_request.company', '_parent_request.description',
         '_parent_request.advance_invoice')
     def on_change_request(self):
@@ -577,11 +581,14 @@ class Intervention(InterventionMixin):
         "Check no open or live document bills them"
         for intervention, lines in cls.get_billing_lines(
                 interventions).items():
-            for line in lines:
-                raise InterventionError(gettext(
-                        'project_progress_invoice.msg_intervention_billed',
-                        intervention=intervention.rec_name,
-                        invoice=line.invoice.rec_name))
+            if lines:
+                intervention._refuse_billed(lines)
+
+    def _refuse_billed(self, lines):
+        raise InterventionError(gettext(
+                'project_progress_invoice.msg_intervention_billed',
+                intervention=self.rec_name,
+                invoice=lines[0].invoice.rec_name))
 
     @classmethod
     @Workflow.transition('invoiced')
@@ -614,13 +621,12 @@ class Intervention(InterventionMixin):
                             invoice=other.invoice.rec_name,
                             other=line.invoice.rec_name))
             if lines and intervention.state != 'invoiced':
+                if intervention.state != 'done':
+                    intervention._refuse_billed(lines)
                 to_invoiced.append(intervention)
             elif not lines and intervention.state == 'invoiced':
                 to_done.append(intervention)
         if to_invoiced:
-            for intervention in to_invoiced:
-                if intervention.state != 'done':
-                    cls._check_billed([intervention])
             cls._set_invoiced(to_invoiced)
         if to_done:
             cls._set_done(to_done)
@@ -640,6 +646,7 @@ class Intervention(InterventionMixin):
         interventions = [i for i in interventions if i.state != 'invoiced']
         for intervention in interventions:
             intervention.check_valorize()
+        cls._check_billed(interventions)
         available = Advance.get_available(advances)
 
         def key(intervention):
@@ -824,7 +831,14 @@ class InterventionLine(sequence_ordered(), ModelSQL, ModelView):
         return self.product.default_uom_category if self.product else None
 
     @fields.depends(
-        'kind', 'invoiceable', 'intervention', '_parent_intervention.work',
+        'intervention', 'taxes', methods=['on_change_kind', '_get_sale_line'])
+    def on_change_intervention(self):
+        if self.intervention:
+            self.taxes = self._get_sale_line().taxes
+        self.on_change_kind()
+
+    @fields.depends(
+        'kind', 'advance_invoice', 'intervention', '_parent_intervention.work',
         '_parent_intervention.party', '_parent_intervention.date',
         '_parent_intervention.advance_invoice')
     def on_change_kind(self):
@@ -848,7 +862,8 @@ class InterventionLine(sequence_ordered(), ModelSQL, ModelView):
             unit=self.unit, quantity=self.quantity,
             unit_price=self.unit_price, sale_date=date)
 
-    @fields.depends('product', methods=['_get_sale_line'])
+    @fields.depends(
+        'product', 'unit', 'unit_price', 'taxes', methods=['_get_sale_line'])
     def on_change_product(self):
         line = self._get_sale_line()
         self.taxes = line.taxes
@@ -856,7 +871,7 @@ class InterventionLine(sequence_ordered(), ModelSQL, ModelView):
             self.unit = line.unit
             self.unit_price = line.unit_price
 
-    @fields.depends('product', methods=['_get_sale_line'])
+    @fields.depends('product', 'unit_price', methods=['_get_sale_line'])
     def on_change_quantity(self):
         if self.product:
             self.unit_price = self._get_sale_line().unit_price
@@ -953,10 +968,11 @@ class InterventionLine(sequence_ordered(), ModelSQL, ModelView):
     @classmethod
     def preprocess_values(cls, mode, values):
         values = super().preprocess_values(mode, values)
+        # A client sends all what has a default and what on_change computed,
+        # but not the taxes if there are none
         if (mode == 'create'
                 and values.get('intervention')
-                and not {'unit', 'unit_price'} <= values.keys()):
-            # A client would have sent what on_change computed
+                and not {'kind', 'invoiceable'} <= values.keys()):
             line = cls(**{
                     n: values.get(n) for n in [
                         'intervention', 'product', 'unit', 'quantity',
@@ -975,7 +991,8 @@ class InterventionLine(sequence_ordered(), ModelSQL, ModelView):
                 raise InterventionValidationError(gettext(
                         'project_progress_invoice.msg_intervention_quantity',
                         line=line.rec_name))
-            if not field_names or 'advance_invoice' in field_names:
+            if not field_names or field_names & {
+                    'intervention', 'advance_invoice'}:
                 line.check_advance()
 
     def check_advance(self):
@@ -987,10 +1004,15 @@ class InterventionLine(sequence_ordered(), ModelSQL, ModelView):
 
     @classmethod
     def check_modification(cls, mode, lines, values=None, external=False):
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
         super().check_modification(
             mode, lines, values=values, external=external)
         if mode != 'write' or values.keys() - {'sequence'}:
-            for intervention in {l.intervention for l in lines}:
+            interventions = {l.intervention for l in lines}
+            if mode == 'write' and values.get('intervention'):
+                interventions.add(Intervention(values['intervention']))
+            for intervention in interventions:
                 intervention.check_opened()
 
     @classmethod
@@ -1047,6 +1069,8 @@ class Invoice(metaclass=PoolMeta):
 
     @property
     def interventions(self):
+        if not self.project_billing:
+            return set()
         return {l.intervention for l in self.lines if l.intervention}
 
     @classmethod
@@ -1064,9 +1088,9 @@ class Invoice(metaclass=PoolMeta):
         Intervention = pool.get('project.intervention')
         super()._check_billing(invoices)
         with without_check_access():
-            invoices = cls.browse(invoices)
-            interventions = set().union(*(i.interventions for i in invoices))
-            if interventions:
+            invoices = cls.browse([i for i in invoices if i.project_billing])
+            if interventions := set().union(
+                    *(i.interventions for i in invoices)):
                 Intervention.update_billing(Intervention.browse(interventions))
 
 
@@ -1100,6 +1124,14 @@ class InvoiceLine(metaclass=PoolMeta):
     def _cover_key(self):
         if key := super()._cover_key:
             return (*key, self.intervention)
+
+    @property
+    def _billing_key(self):
+        return (*super()._billing_key, self.intervention)
+
+    @property
+    def is_project_billing(self):
+        return super().is_project_billing or bool(self.intervention)
 
     def _credit(self):
         line = super()._credit()

@@ -98,21 +98,26 @@ class RecordFunction(fields.Function):
         return RecordFunction(copy.deepcopy(self._field, memo), self.getter)
 
 
-def check_readonly(cls, names, vlist):
+def check_readonly(cls, names, values, records=None):
     """
     Refuse the values that only the server sets
 
-    Tryton 8.0 leaves it to the client.
+    Values which are those of the records are accepted, as are empty ones
+    when there are no records yet.  Tryton 8.0 leaves it to the client.
     """
     transaction = Transaction()
     if not transaction.user or not transaction.check_access:
         return
-    for values in vlist:
-        for name in names & values.keys():
-            if values[name]:
-                raise ProgressAccessError(gettext(
-                        'project_progress_invoice.msg_readonly',
-                        **cls.__names__(field=name)))
+    for name in names & values.keys():
+        with without_check_access():
+            currents = [getattr(r, name) for r in records or []] or [None]
+            changed = any(
+                (getattr(c, 'id', c) or None) != (values[name] or None)
+                for c in currents)
+        if changed:
+            raise ProgressAccessError(gettext(
+                    'project_progress_invoice.msg_readonly',
+                    **cls.__names__(field=name)))
 
 
 def add_values(result, extras):
@@ -695,7 +700,8 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def _before_create(cls, vlist):
-        check_readonly(cls, cls._readonly_fields, vlist)
+        for values in vlist:
+            check_readonly(cls, cls._readonly_fields, values)
         vlist = super()._before_create(vlist)
         with without_check_access():
             for values in vlist:
@@ -709,7 +715,8 @@ class Invoice(metaclass=PoolMeta):
         # Derive first because what is read after super would stay in cache
         extras = []
         actions = iter(args)
-        check_readonly(cls, cls._readonly_fields, args[1::2])
+        for records, values in zip(args[::2], args[1::2]):
+            check_readonly(cls, cls._readonly_fields, values, records)
         update = Transaction().context.get('_progress_update', False)
         with without_check_access():
             for invoices, values in zip(actions, actions):
@@ -1802,7 +1809,8 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @classmethod
     def _before_create(cls, vlist):
-        check_readonly(cls, cls._readonly_fields, vlist)
+        for values in vlist:
+            check_readonly(cls, cls._readonly_fields, values)
         vlist = super()._before_create(vlist)
         with without_check_access():
             return cls._derive_progress([(None, v) for v in vlist])
@@ -1810,7 +1818,8 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def _before_write(cls, *args):
         # Derive first because what is read after super would stay in cache
-        check_readonly(cls, cls._readonly_fields, args[1::2])
+        for records, values in zip(args[::2], args[1::2]):
+            check_readonly(cls, cls._readonly_fields, values, records)
         extras = []
         changes = []
         actions = iter(args)

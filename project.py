@@ -3,6 +3,9 @@
 from collections import defaultdict
 from decimal import Decimal
 
+from sql import Null
+
+from trytond.cache import Cache
 from trytond.i18n import gettext
 from trytond.model import DeactivableMixin, ModelSQL, ModelView, fields
 from trytond.modules.company.model import (
@@ -108,6 +111,33 @@ class ProjectTypeAccount(ModelSQL, CompanyValueMixin):
             ('type.deposit', '=', True),
             ('company', '=', Eval('company', -1)),
             ])
+
+    _advance_accounts_cache = Cache(
+        'project.type.account.advance_accounts', context=False)
+
+    @classmethod
+    def get_advance_accounts(cls):
+        "Return the ids of the accounts on which advances are or were billed"
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        accounts = cls._advance_accounts_cache.get(None)
+        if accounts is None:
+            cursor = Transaction().connection.cursor()
+            table, line = cls.__table__(), Line.__table__()
+            cursor.execute(*(
+                    table.select(
+                        table.advance_account,
+                        where=table.advance_account != Null)
+                    | line.select(
+                        line.account, where=line.advance_invoice != Null)))
+            accounts = [account for account, in cursor]
+            cls._advance_accounts_cache.set(None, accounts)
+        return accounts
+
+    @classmethod
+    def on_modification(cls, mode, records, field_names=None):
+        super().on_modification(mode, records, field_names=field_names)
+        cls._advance_accounts_cache.clear()
 
     @classmethod
     def validate_fields(cls, records, field_names):
@@ -327,7 +357,8 @@ class Work(metaclass=PoolMeta):
             company=self.company,
             currency=self.company.currency,
             party=party,
-            description=self.name)
+            description=self.name,
+            project_billing=True)
         invoice.on_change_type()
         if type_ := self.project_type_used:
             if not type_.invoice_journal:
@@ -399,24 +430,35 @@ class Work(metaclass=PoolMeta):
         Advance = pool.get('project.advance_invoice')
         super().check_modification(
             mode, works, values=values, external=external)
-        if mode == 'write' and 'party' in values:
-            changed = [
-                w for w in works
-                if (w.party.id if w.party else None) != values['party']]
-            if changed:
-                advances = Advance.search([
-                        ('work', 'child_of', [w.id for w in changed],
-                            'parent'),
-                        ])
-                for advance in advances:
-                    nearest = next(
-                        w for w in advance.work.lineage
-                        if w.party or w in changed)
-                    if advance.billed and nearest in changed:
-                        raise AdvanceAccessError(gettext(
-                                'project_progress_invoice.msg_work_party',
-                                work=advance.work.rec_name,
-                                advance=advance.rec_name))
+        if mode == 'write' and values.keys() & {'party', 'parent'}:
+            advances = Advance.search([
+                    ('work', 'child_of', [w.id for w in works], 'parent'),
+                    ])
+            for advance in advances:
+                party = advance.work._get_next_party(works, values)
+                if advance.party != party and advance.billed:
+                    raise AdvanceAccessError(gettext(
+                            'project_progress_invoice.msg_work_party',
+                            work=advance.work.rec_name,
+                            advance=advance.rec_name))
+
+    def _get_next_party(self, works, values):
+        "Return the party to use once the values are written on the works"
+        pool = Pool()
+        Party = pool.get('party.party')
+        work = self
+        while work:
+            changed = values if work in works else {}
+            party = work.party
+            if 'party' in changed:
+                party = Party(changed['party']) if changed['party'] else None
+            if party:
+                return party
+            parent = work.parent
+            if 'parent' in changed:
+                parent = changed['parent'] and self.__class__(
+                    changed['parent'])
+            work = parent
 
     @classmethod
     def copy(cls, works, default=None):

@@ -77,3 +77,17 @@ def postgresql_uri(tmp_path_factory):
     from .postgresql import postgresql_database
     with postgresql_database(tmp_path_factory.mktemp('postgresql')) as uri:
         yield uri
+
+
+@pytest.fixture(scope='module')
+def database():
+    "The database from which the stories start, with invoices not printed"
+    from trytond.modules.account_invoice.invoice import Invoice
+
+    from .tools import activate
+    activate()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        # To render the report takes a third of the time to post
+        monkeypatch.setattr(
+            Invoice, 'print_invoice', classmethod(lambda cls, invoices: None))
+        yield

@@ -13,13 +13,14 @@ import pytest
 from proteus import Model, config
 from trytond.exceptions import UserError
 from trytond.modules.account.tests.tools import get_accounts
-from trytond.modules.account_invoice.invoice import Invoice
 
 from .tools import (
-    activate, billed, create_invoice, create_sale, credit, next_invoice,
-    set_current, work)
+    billed, create_invoice, create_sale, credit, next_invoice, set_current,
+    work, write)
 
-pytestmark = pytest.mark.xdist_group('test_arithmetic')
+pytestmark = [
+    pytest.mark.usefixtures('database'),
+    pytest.mark.xdist_group('test_arithmetic')]
 
 FIGURES = [
     'quantity', 'amount', 'progress_total_quantity',
@@ -30,22 +31,6 @@ CENT = Decimal('.01')
 ODD = [
     (1, '10.07'), (3.333, '9.9999'), (.001, '1234.5678'), (1000, '.0049'),
     (1, '.01'), (3, '.005'), (-7, '14.2857'), (2.5, '-3.3333')]
-
-
-@pytest.fixture(scope='module', autouse=True)
-def database():
-    activate()
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        # To render the report takes a third of the time to post
-        monkeypatch.setattr(
-            Invoice, 'print_invoice', classmethod(lambda cls, invoices: None))
-        yield
-
-
-def write(record, **values):
-    "Write the values like a script which does not know on_change"
-    record._proxy.write([record.id], values, config.get_config().context)
-    record.reload()
 
 
 def search_read(model, domain, *names, order=None):

@@ -8,13 +8,10 @@ from proteus import Model
 from trytond.exceptions import UserError
 
 from .tools import (
-    activate, billed, create_invoice, create_sale, credit, next_invoice, pay,
+    billed, create_invoice, create_sale, credit, next_invoice, pay,
     set_current, work)
 
-
-@pytest.fixture(scope='module', autouse=True)
-def database():
-    activate()
+pytestmark = pytest.mark.usefixtures('database')
 
 
 def import_sale(invoice, sale):

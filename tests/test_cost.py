@@ -12,7 +12,8 @@ from trytond.backend.sqlite.database import SQLiteCursor
 from trytond.tests.tools import activate_modules
 
 from .tools import (
-    activate, create_sale, credit, get, next_invoice, set_current,
+    activate, create_deposit_account, create_project, create_project_type,
+    create_sale, credit, get, next_invoice, sell_advance, set_current,
     setup_company)
 
 # What the module depends on
@@ -232,3 +233,60 @@ def test_what_bills_nothing_makes_no_move_line():
     invoice.click('post')
     assert len(invoice.move.lines) == 2
     assert len([l for l in invoice.lines if l.type == 'line']) == 5
+
+
+def create_project_interventions(count):
+    "Create as many done interventions of 3 lines covered by an advance"
+    Intervention = Model.get('project.intervention')
+    project = create_project(
+        create_project_type(create_deposit_account(), propose_material=True))
+    sell_advance(project, 1000)
+    _, line_values = get_line_values(3)
+    for values in line_values:
+        values['kind'] = 'material'
+    ids = Intervention._proxy.create([{
+                'work': project.id,
+                'lines': [('create', line_values)],
+                } for _ in range(count)], project._context)
+    interventions = [Intervention(id_) for id_ in ids]
+    Intervention.click(interventions, 'do')
+    return interventions
+
+
+def measure_value(count):
+    "Return the statements to value interventions and the lines it makes"
+    interventions = create_project_interventions(count)
+    Intervention = Model.get('project.intervention')
+    with statements() as valued:
+        wizard = Intervention.click(interventions, 'valorize')
+    invoice, = wizard.form.invoices
+    lines = Model.get('account.invoice.line').find(
+        [('invoice', '=', invoice.id)])
+    assert len(lines) == 5 * count
+    return valued.total(), len(lines)
+
+
+def test_valuing_costs_no_more_by_line_than_an_ordinary_invoice():
+    activate()
+    create_plain(2), measure_value(2)  # fill the caches
+    ordinary = (create_plain(100)[1] - create_plain(10)[1]) / 90
+    few, few_lines = measure_value(2)
+    many, many_lines = measure_value(20)
+    assert (many - few) / (many_lines - few_lines) <= ordinary
+
+
+def test_residuals_are_read_by_one_query():
+    activate()
+    Advance = Model.get('project.advance_invoice')
+    project = create_project(create_project_type(create_deposit_account()))
+    counts = []
+    for _ in range(3):
+        sell_advance(project)
+        ids = [a.id for a in Advance.find([])]
+        with statements() as read:
+            Advance._proxy.read(
+                ids, ['residual_quantity', 'residual_amount'],
+                project._context)
+        counts.append(sum(
+                c for sql, c in read.items() if 'account_invoice_line' in sql))
+    assert counts == [1, 1, 1]

@@ -5,79 +5,21 @@ Each refusal names the record in the way and leaves nothing half done.
 """
 import datetime as dt
 import math
-from contextlib import contextmanager
 from decimal import Decimal
 
 import pytest
-from proteus import Model, Wizard, config
+from proteus import Model, Wizard
 from trytond.exceptions import UserError
-from trytond.modules.account_invoice.invoice import Invoice
 from trytond.modules.currency.tests.tools import get_currency
-from trytond.modules.project_progress_invoice import exceptions
-from trytond.tests.test_tryton import DB_NAME
-from trytond.transaction import Transaction
 
+from .refused import refused
 from .tools import (
-    activate, billed, create_invoice, create_sale, credit, get, next_invoice,
-    pay, set_current, work)
+    billed, create, create_invoice, create_sale, credit, get, next_invoice,
+    pay, set_current, work, write)
 
-pytestmark = pytest.mark.xdist_group('test_refusals')
-
-TABLES = [
-    'account_invoice', 'account_invoice_line', 'account_invoice_tax',
-    'account_invoice_line-account_tax', 'account_move', 'account_move_line',
-    'account_tax_line', 'sale_sale', 'sale_line']
-
-
-@pytest.fixture(scope='module', autouse=True)
-def database():
-    activate()
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        # To render the report takes a third of the time to post
-        monkeypatch.setattr(
-            Invoice, 'print_invoice', classmethod(lambda cls, invoices: None))
-        yield
-
-
-def snapshot():
-    "Return all the rows a refusal must let as they are"
-    rows = {}
-    with Transaction().start(DB_NAME, 1, readonly=True) as transaction:
-        cursor = transaction.connection.cursor()
-        for table in TABLES:
-            cursor.execute(f'SELECT * FROM "{table}" ORDER BY id')
-            rows[table] = cursor.fetchall()
-    return rows
-
-
-@contextmanager
-def refused(*names, own=True):
-    """
-    Test that it is refused with the names, or the names of the records
-
-    With own, the text must be of the module.
-    """
-    names = [getattr(n, 'rec_name', n) for n in names]
-    before = snapshot()
-    with pytest.raises(UserError) as info:
-        yield
-    for name in names:
-        assert name in info.value.message
-    if own:
-        assert type(info.value).__module__ == exceptions.__name__, info.value
-    assert snapshot() == before
-
-
-def write(record, **values):
-    "Write the values like a script which does not know on_change"
-    record._proxy.write([record.id], values, config.get_config().context)
-    record.reload()
-
-
-def create(model, **values):
-    proxy = Model.get(model)._proxy
-    id_, = proxy.create([values], config.get_config().context)
-    return Model.get(model)(id_)
+pytestmark = [
+    pytest.mark.usefixtures('database'),
+    pytest.mark.xdist_group('test_refusals')]
 
 
 def post_first(*ratios, lines=None):

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from proteus import Model, Wizard
+from proteus.config import get_config
 from trytond.modules.account.tests.tools import (
     create_chart, create_fiscalyear, create_tax, get_accounts)
 from trytond.modules.account_invoice.tests.tools import (
@@ -11,7 +12,8 @@ from trytond.modules.company.tests.tools import create_company, get_company
 from trytond.tests.tools import activate_modules
 
 __all__ = [
-    'activate', 'setup_company', 'get', 'create_sale', 'create_invoice',
+    'activate', 'setup_company', 'get', 'write', 'create', 'create_sale',
+    'create_invoice',
     'set_current', 'billed', 'pay', 'credit', 'next_invoice',
     'create_deposit_account', 'create_project_type', 'create_project',
     'create_advance', 'sell_advance', 'create_intervention', 'value',
@@ -71,6 +73,18 @@ def get(model, name):
     "Return the record of the model with the name"
     record, = Model.get(model).find([('name', '=', name)])
     return record
+
+
+def write(record, **values):
+    "Write the values like a script which does not know on_change"
+    record._proxy.write([record.id], values, get_config().context)
+    record.reload()
+
+
+def create(model, **values):
+    proxy = Model.get(model)._proxy
+    id_, = proxy.create([values], get_config().context)
+    return Model.get(model)(id_)
 
 
 def create_sale(
@@ -209,8 +223,8 @@ def create_advance(
     advance = Model.get('project.advance_invoice')(
         work=project, line_type='uncoded', description="Days",
         quantity=quantity, unit_price=Decimal(unit_price), type=type)
-    for tax in taxes:
-        advance.taxes.append(tax)
+    # A record is in one list only
+    advance.taxes.extend(t.__class__(t.id) for t in taxes)
     for key, value_ in values.items():
         setattr(advance, key, value_)
     advance.save()
@@ -242,7 +256,6 @@ def create_intervention(project, *lines, state='done', **values):
     intervention = Model.get('project.intervention')(work=project)
     for name, value_ in values.items():
         setattr(intervention, name, value_)
-    intervention.save()
     for kind, quantity, unit_price, *extra in lines:
         line = intervention.lines.new()
         line.kind = kind
@@ -251,7 +264,8 @@ def create_intervention(project, *lines, state='done', **values):
         line.unit_price = Decimal(unit_price)
         for name, value_ in (extra[0] if extra else {}).items():
             if name == 'taxes':
-                line.taxes.extend(value_)
+                # A record is in one list only
+                line.taxes.extend(t.__class__(t.id) for t in value_)
             else:
                 setattr(line, name, value_)
     intervention.save()

@@ -1,0 +1,46 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+"""Test that something is refused and leaves nothing half done"""
+from contextlib import contextmanager
+
+import pytest
+from trytond.exceptions import UserError
+from trytond.modules.project_progress_invoice import exceptions
+from trytond.tests.test_tryton import DB_NAME
+from trytond.transaction import Transaction
+
+TABLES = [
+    'account_invoice', 'account_invoice_line', 'account_invoice_tax',
+    'account_invoice_line-account_tax', 'account_move', 'account_move_line',
+    'account_tax_line', 'sale_sale', 'sale_line', 'project_work',
+    'project_advance_invoice', 'project_intervention_request',
+    'project_intervention', 'project_intervention_line']
+
+
+def snapshot():
+    "Return all the rows a refusal must let as they are"
+    rows = {}
+    with Transaction().start(DB_NAME, 1, readonly=True) as transaction:
+        cursor = transaction.connection.cursor()
+        for table in TABLES:
+            cursor.execute(f'SELECT * FROM "{table}" ORDER BY id')
+            rows[table] = cursor.fetchall()
+    return rows
+
+
+@contextmanager
+def refused(*names, own=True):
+    """
+    Test that it is refused with the names, or the names of the records
+
+    With own, the text must be of the module.
+    """
+    names = [getattr(n, 'rec_name', n) for n in names]
+    before = snapshot()
+    with pytest.raises(UserError) as info:
+        yield
+    for name in names:
+        assert name in info.value.message
+    if own:
+        assert type(info.value).__module__ == exceptions.__name__, info.value
+    assert snapshot() == before
