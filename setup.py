@@ -28,7 +28,7 @@ def require_modules(option):
 
 setup(name=f'trytond_{name}',
     version=info['version'],
-    description="Tryton module to invoice a contract by its progress",
+    description="Tryton module to invoice by progress and in advance",
     long_description=(here / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     author='project_progress_invoice contributors',

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
-"Bill a contract by its progress in a database of its own"
+"Bill a contract by its progress and a project in advance"
 import os
 import secrets
 import subprocess
@@ -179,6 +179,99 @@ def print_invoice(invoice):
         print(f'{label:>{len(header) - 14}}{amount:>14,.2f}')
 
 
+def create_project(party):
+    "Return a project whose type bills advances on a deposit account"
+    Account = Model.get('account.account')
+    AccountType = Model.get('account.account.type')
+    Journal = Model.get('account.journal')
+    ProjectType = Model.get('project.type')
+    Work = Model.get('project.work')
+    payable = get_accounts()['payable']
+    # The deposit account of the English chart is off-balance
+    account_type = AccountType(
+        name="Customer Advances", company=payable.company,
+        statement='balance', parent=payable.type.parent, deposit=True)
+    account_type.save()
+    account = Account(
+        name="Customer Advances", company=payable.company,
+        type=account_type, party_required=True)
+    account.save()
+    journal, = Journal.find([('type', '=', 'revenue')], limit=1)
+    project_type = ProjectType(
+        name="Maintenance", invoice_journal=journal, advance_account=account,
+        propose_service=True, propose_material=True)
+    project_type.save()
+    project = Work(
+        name="Maintenance of the office", type='project', party=party,
+        project_type=project_type)
+    project.save()
+    return project
+
+
+def sell_advance(project, tax):
+    "Return 10 days at 500.00 that are billed in advance"
+    Advance = Model.get('project.advance_invoice')
+    Tax = Model.get('account.tax')
+    advance = Advance(
+        work=project, line_type='uncoded', description="Maintenance days",
+        quantity=10, unit_price=Decimal('500.00'))
+    advance.taxes.append(Tax(tax.id))
+    advance.save()
+    invoice = value(advance)
+    invoice.click('post')
+    advance.reload()
+    print(f"\nAdvance invoice {invoice.number}: {advance.quantity:g} days, "
+        f"{invoice.untaxed_amount:,.2f} untaxed, "
+        f"{invoice.total_amount:,.2f} in total")
+    return advance
+
+
+def do_intervention(project, tax):
+    "Return an intervention of 1 day and 3 parts that is done"
+    Intervention = Model.get('project.intervention')
+    Tax = Model.get('account.tax')
+    intervention = Intervention(work=project, description="Broken door")
+    for kind, description, quantity, price in [
+            ('service', "Repair", 1, '500.00'),
+            ('material', "Hinge", 3, '100.00')]:
+        line = intervention.lines.new(
+            kind=kind, description=description, quantity=quantity,
+            unit_price=Decimal(price))
+        line.taxes.append(Tax(tax.id))
+    intervention.click('do')
+    return intervention
+
+
+def value(record):
+    "Return the invoice that Valorize makes"
+    wizard = record.click('valorize')
+    invoice, = wizard.form.invoices
+    wizard.execute('end')
+    return Model.get('account.invoice')(invoice.id)
+
+
+def print_valued(invoice):
+    "Post the invoice and print what it bills and cancels"
+    invoice.click('post')
+    row = "{:<52}{:>10}{:>10}{:>14}"
+    header = row.format("Description", "Quantity", "Price", "Amount")
+    print(f"\nInvoice {invoice.number} of the intervention\n"
+        f"{'=' * len(header)}\n{header}\n{'-' * len(header)}")
+    for line in invoice.lines:
+        if line.type == 'title':
+            print(line.description)
+        else:
+            print(row.format(
+                    line.description[:51], f'{line.quantity:g}',
+                    f'{line.unit_price:,.2f}', f'{line.amount:,.2f}'))
+    print('-' * len(header))
+    for label, amount in [
+            ("Untaxed", invoice.untaxed_amount),
+            ("Tax", invoice.tax_amount),
+            ("Total", invoice.total_amount)]:
+        print(f'{label:>{len(header) - 14}}{amount:>14,.2f}')
+
+
 def main(folder):
     folder = Path(folder).resolve()
     print("Creating the database, this takes a minute", flush=True)
@@ -205,6 +298,14 @@ def main(folder):
 
     sale.reload()
     print(f"\nOnce the closing invoice is paid, the sale is {sale.state}.")
+
+    project = create_project(sale.party)
+    advance = sell_advance(project, tax)
+    intervention = do_intervention(project, tax)
+    print_valued(value(intervention))
+    advance.reload()
+    print(f"\nLeft of the advance: {advance.residual_quantity} days, "
+        f"{advance.residual_amount:,.2f}")
     print(f"The database is kept in {folder / 'demo.sqlite'}")
 
 

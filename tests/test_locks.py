@@ -58,8 +58,19 @@ CONTRACT = TOOLS + """
 
 def click_together(uri, model, id_, button, *others):
     "Return what each process printed that clicked at the same time"
-    clicks = [(model, id_, button), others or (model, id_, button)]
-    processes = [start_script(uri, CLICK, *c) for c in clicks]
+    return run_together(
+        uri, CLICK, (model, id_, button), others or (model, id_, button))
+
+
+def run_together(uri, script, *arguments, second=None):
+    """
+    Return what each process printed that ran the script at the same time
+
+    The second process may have its own script.
+    """
+    scripts = [script, second or script]
+    processes = [
+        start_script(uri, s, *a) for s, a in zip(scripts, arguments)]
     for process in processes:
         assert process.stdout.readline() == "ready\n", process.communicate()
     for process in processes:
@@ -129,3 +140,70 @@ def test_credited_while_posted(postgresql_uri):
     assert contract[draft][2] in {'300.00', '800.00'}, (outputs, contract)
     numbers = [c[1] for c in contract.values() if c[0] == 'posted']
     assert len(set(numbers)) == len(numbers)
+
+
+ADVANCE = TOOLS + """
+    account = create_deposit_account()
+    project = create_project(create_project_type(account))
+    advance = sell_advance(project, 1, '500')
+    interventions = [
+        create_intervention(project, ('service', 1, '400')) for _ in range(2)]
+    print(advance.id, account.id, *[i.id for i in interventions])
+    """
+CREDIT_HALF = TOOLS + """
+    advance = Model.get('project.advance_invoice')(int(argv[1]))
+    credit_note = credit(advance.invoices[0])
+    write(credit_note.lines[0], quantity=-.5)
+    print(credit_note.id)
+    """
+RESIDUAL = TOOLS + """
+    advance = Model.get('project.advance_invoice')(int(argv[1]))
+    print(advance.residual_amount, *sorted(
+            -l.amount for l in advance.cancellation_lines))
+    """
+VALUE = CLICK.replace("argv[3]", "'valorize'").replace(
+    "records or []", "records.form.invoices")
+
+
+def test_two_interventions_valued_on_what_pays_for_one(postgresql_uri):
+    advance, _, first, second = run_script(postgresql_uri, ADVANCE).split()
+
+    outputs = run_together(
+        postgresql_uri, VALUE,
+        ('project.intervention', first), ('project.intervention', second))
+
+    # The second is covered by what the first left
+    assert all(o.startswith("done ") for o in outputs), outputs
+    assert len(set(outputs)) == 2
+    assert run_script(postgresql_uri, RESIDUAL, advance).split() == [
+        '0.00', '100.00', '400.00']
+
+
+def test_intervention_valued_twice(postgresql_uri):
+    advance, _, intervention, _ = run_script(postgresql_uri, ADVANCE).split()
+
+    outputs = run_together(
+        postgresql_uri, VALUE,
+        ('project.intervention', intervention),
+        ('project.intervention', intervention))
+
+    # The second shows the invoice of the first
+    assert len(set(outputs)) == 1 and outputs[0].startswith("done "), outputs
+    assert run_script(postgresql_uri, RESIDUAL, advance).split() == [
+        '100.00', '400.00']
+
+
+def test_advance_credited_while_it_is_used(postgresql_uri):
+    advance, _, intervention, _ = run_script(postgresql_uri, ADVANCE).split()
+    credit_note = run_script(
+        postgresql_uri, CREDIT_HALF, advance).strip()
+
+    outputs = run_together(
+        postgresql_uri, VALUE, ('project.intervention', intervention),
+        ('account.invoice', credit_note), second=CLICK.replace(
+            "argv[3]", "'post'"))
+
+    # What the credit note is about to credit is not used
+    assert [o.split()[0] for o in outputs] == ["done", "done"], outputs
+    assert run_script(postgresql_uri, RESIDUAL, advance).split() == [
+        '0.00', '250.00']
