@@ -213,7 +213,6 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
     @classmethod
     def __setup__(cls):
         super().__setup__()
-        cls.__access__.add('work')
         cls._buttons.update({
                 'valorize': {},
                 'update_residual': {
@@ -1546,8 +1545,10 @@ class ValorizeMixin:
         return 'show'
 
     def default_show(self, fields):
-        if 'invoices' not in fields:
-            # Without access to the invoices
+        pool = Pool()
+        ModelAccess = pool.get('ir.model.access')
+        access = ModelAccess.get_access(['account.invoice'])
+        if not access['account.invoice']['read']:
             return {}
         return {
             'invoices': [
