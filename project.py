@@ -89,12 +89,6 @@ class ProjectType(
     def default_consume(cls):
         return 'posted'
 
-    @classmethod
-    def copy(cls, types, default=None):
-        default = default.copy() if default is not None else {}
-        default.setdefault('advance_account')
-        return super().copy(types, default=default)
-
 
 class ProjectTypeAccount(ModelSQL, CompanyValueMixin):
     __name__ = 'project.type.account'
