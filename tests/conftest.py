@@ -40,11 +40,14 @@ def pytest_configure(config):
 def whole_database_cache():
     "Keep a process from restoring what the other has only half written"
     # Only here, for the import reads DB_CACHE
+    from trytond.cache import Cache
     from trytond.tests import test_tryton
     sqlite_copy = test_tryton._sqlite_copy
 
     def copy(file_, restore=False):
         if restore:
+            # The database that it replaces may have other modules
+            Cache.drop(test_tryton.DB_NAME)
             return sqlite_copy(file_, restore=True)
         partial = f'{file_}.{os.getpid()}'
         sqlite_copy(partial)
