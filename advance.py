@@ -28,6 +28,7 @@ from .exceptions import (
     AdvanceAccessError, AdvanceAssociationError, AdvanceDepositError,
     AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError)
 from .invoice import OPEN, SLICE, editable, to_quantity
+from .sale import SalePriceMixin
 
 
 def has_fixed_tax(taxes):
@@ -64,7 +65,8 @@ class AdvanceFigures(namedtuple('AdvanceFigures', [
         return self.residual_amount - self.credited_amount
 
 
-class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
+class AdvanceInvoice(
+        SalePriceMixin, sequence_ordered(), ModelSQL, ModelView):
     __name__ = 'project.advance_invoice'
 
     _on_account = {
@@ -276,24 +278,6 @@ class AdvanceInvoice(sequence_ordered(), ModelSQL, ModelView):
             self.company, self.on_change_with_party(), self.currency,
             product=self.product, unit=self.unit, quantity=self.quantity,
             unit_price=self.unit_price)
-
-    @fields.depends(
-        'product', 'unit', 'unit_price', 'taxes', methods=['_get_sale_line'])
-    def on_change_product(self):
-        line = self._get_sale_line()
-        self.taxes = line.taxes
-        if self.product:
-            self.unit = line.unit
-            self.unit_price = line.unit_price
-
-    @fields.depends('product', 'unit_price', methods=['_get_sale_line'])
-    def on_change_quantity(self):
-        if self.product:
-            self.unit_price = self._get_sale_line().unit_price
-
-    @fields.depends(methods=['on_change_quantity'])
-    def on_change_unit(self):
-        self.on_change_quantity()
 
     @fields.depends('quantity', 'unit_price', 'currency')
     def on_change_with_amount(self, name=None):

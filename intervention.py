@@ -27,6 +27,7 @@ from .advance import ValorizeMixin
 from .exceptions import (
     InterventionAccessError, InterventionError, InterventionValidationError)
 from .invoice import OPEN, SLICE, editable
+from .sale import SalePriceMixin
 
 
 class InterventionMixin(Workflow, ModelSQL, ModelView):
@@ -714,7 +715,8 @@ class Intervention(InterventionMixin):
                         self.description])))
 
 
-class InterventionLine(sequence_ordered(), ModelSQL, ModelView):
+class InterventionLine(
+        SalePriceMixin, sequence_ordered(), ModelSQL, ModelView):
     __name__ = 'project.intervention.line'
 
     intervention = fields.Many2One(
@@ -861,24 +863,6 @@ class InterventionLine(sequence_ordered(), ModelSQL, ModelView):
             self.on_change_with_currency(), product=self.product,
             unit=self.unit, quantity=self.quantity,
             unit_price=self.unit_price, sale_date=date)
-
-    @fields.depends(
-        'product', 'unit', 'unit_price', 'taxes', methods=['_get_sale_line'])
-    def on_change_product(self):
-        line = self._get_sale_line()
-        self.taxes = line.taxes
-        if self.product:
-            self.unit = line.unit
-            self.unit_price = line.unit_price
-
-    @fields.depends('product', 'unit_price', methods=['_get_sale_line'])
-    def on_change_quantity(self):
-        if self.product:
-            self.unit_price = self._get_sale_line().unit_price
-
-    @fields.depends(methods=['on_change_quantity'])
-    def on_change_unit(self):
-        self.on_change_quantity()
 
     @fields.depends(
         'quantity', 'unit_price', methods=['on_change_with_currency'])

@@ -590,6 +590,33 @@ class SaleLine(metaclass=PoolMeta):
         return super().copy(lines, default=default)
 
 
+class SalePriceMixin:
+    """
+    Give to a record the unit, the unit price and the taxes of a sale line
+
+    The method _get_sale_line must return the line that would sell it.
+    """
+    __slots__ = ()
+
+    @fields.depends(
+        'product', 'unit', 'unit_price', 'taxes', methods=['_get_sale_line'])
+    def on_change_product(self):
+        line = self._get_sale_line()
+        self.taxes = line.taxes
+        if self.product:
+            self.unit = line.unit
+            self.unit_price = line.unit_price
+
+    @fields.depends('product', 'unit_price', methods=['_get_sale_line'])
+    def on_change_quantity(self):
+        if self.product:
+            self.unit_price = self._get_sale_line().unit_price
+
+    @fields.depends(methods=['on_change_quantity'])
+    def on_change_unit(self):
+        self.on_change_quantity()
+
+
 class Amendment(metaclass=PoolMeta):
     __name__ = 'sale.amendment'
 

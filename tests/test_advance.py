@@ -979,3 +979,18 @@ def test_taxes_without_product(project):
     finally:
         revenue.taxes.pop()
         revenue.save()
+
+
+def test_other_taxes_are_pointed_out(project):
+    advance = sell_advance(project)
+    intervention = create_intervention(project, ('service', 1, '500'))
+    assert not intervention.notifications()
+    assert not intervention.lines[0].notifications()
+    intervention = create_intervention(
+        project, ('service', 1, '500', {'taxes': [make_tax('.20')]}))
+    for record in [intervention, intervention.lines[0]]:
+        (level, message), = record.notifications()
+        assert level == 'warning'
+        assert advance.rec_name in message
+    invoice = value(intervention)
+    assert (invoice.untaxed_amount, invoice.total_amount) == (0, 100)
