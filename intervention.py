@@ -87,7 +87,9 @@ class InterventionMixin(Workflow, ModelSQL, ModelView):
         Date = pool.get('ir.date')
         return Date.today()
 
-    @fields.depends('work', 'company', 'party')
+    @fields.depends(
+        'work', 'company', 'party', '_parent_work.company',
+        '_parent_work.party', '_parent_work.parent')
     def on_change_work(self):
         if self.work:
             self.company = self.work.company
@@ -400,7 +402,7 @@ class Intervention(InterventionMixin):
 
     @fields.depends(
         'request', 'work', 'party', 'company', 'description',
-        'advance_invoice',
+        'advance_invoice', '_parent_work.id',
         '_parent_request.work', '_parent_request.party',
         '_parent_request.company', '_parent_request.description',
         '_parent_request.advance_invoice')

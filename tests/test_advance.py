@@ -994,3 +994,18 @@ def test_other_taxes_are_pointed_out(project):
         assert advance.rec_name in message
     invoice = value(intervention)
     assert (invoice.untaxed_amount, invoice.total_amount) == (0, 100)
+
+
+@pytest.mark.parametrize('model, parent', [
+        ('project.intervention.line', 'intervention'),
+        ('project.advance_invoice', 'work'),
+        ])
+def test_lists_load_the_parent(model, parent):
+    # The client calls on_change of the parent only if it knows the field
+    View = Model.get('ir.ui.view')
+    views = View.find([('model', '=', model), ('type', '=', 'tree')])
+    assert views
+    for view in views:
+        definition = Model.get(model)._proxy.fields_view_get(
+            view.id, 'tree', None, get_config().context)
+        assert parent in definition['fields'], view.name
