@@ -26,7 +26,8 @@ from trytond.wizard import (
 
 from .exceptions import (
     AdvanceAccessError, AdvanceAssociationError, AdvanceDepositError,
-    AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError)
+    AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError,
+    ProgressContractError)
 from .invoice import OPEN, SLICE, editable, to_quantity
 from .sale import SalePriceMixin
 
@@ -959,6 +960,21 @@ class Invoice(metaclass=PoolMeta):
         super().__setup__()
         cls._readonly_fields = cls._readonly_fields | {'project_billing'}
 
+    @classmethod
+    def validate_fields(cls, invoices, field_names):
+        super().validate_fields(invoices, field_names)
+        cls.check_project_billing(invoices, field_names)
+
+    @classmethod
+    def check_project_billing(cls, invoices, field_names=None):
+        if field_names and not (field_names & {'progress', 'project_billing'}):
+            return
+        for invoice in invoices:
+            if invoice.progress and invoice.project_billing:
+                raise ProgressContractError(gettext(
+                        'project_progress_invoice.msg_progress_project',
+                        invoice=invoice.rec_name))
+
     @property
     def advances(self):
         "The advances that the lines bill or cancel or that cover them"
@@ -1116,7 +1132,7 @@ class Invoice(metaclass=PoolMeta):
     def copy(cls, invoices, default=None):
         default = default.copy() if default is not None else {}
         default.setdefault('project_billing', False)
-        if any(i.advances and not i.progress for i in invoices):
+        if any(i.advances for i in invoices):
             # What is not a copy of the advance would be a line typed by hand
             lines = {
                 i.id: [l.id for l in i.lines if not l.advance_invoice]

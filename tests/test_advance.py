@@ -755,6 +755,16 @@ def test_project_invoicing_without_proposal(account):
 
 # Parties
 
+def execute_warned(wizard, state):
+    "Execute the state of the wizard and accept its warnings"
+    try:
+        wizard.execute(state)
+    except UserWarning as warning:
+        Model.get('res.user.warning')(
+            user=get_config().user, name=warning.name).save()
+        execute_warned(wizard, state)
+
+
 def test_party_erase_and_replace(project):
     Party = Model.get('party.party')
     party, other = Party(name="Erased"), Party(name="Other")
@@ -770,14 +780,7 @@ def test_party_erase_and_replace(project):
     replace = Wizard('party.replace', models=[party])
     replace.form.source = party
     replace.form.destination = other
-    for _ in range(5):
-        try:
-            replace.execute('replace')
-        except UserWarning as warning:
-            Model.get('res.user.warning')(
-                user=get_config().user, name=warning.name).save()
-        else:
-            break
+    execute_warned(replace, 'replace')
     intervention.reload()
     assert intervention.party == other
 
@@ -1009,3 +1012,9 @@ def test_lists_load_the_parent(model, parent):
         definition = Model.get(model)._proxy.fields_view_get(
             view.id, 'tree', None, get_config().context)
         assert parent in definition['fields'], view.name
+
+
+def test_invoice_of_a_project_is_not_on_progress(project):
+    invoice = value(create_advance(project))
+    with refused(invoice, "progress"):
+        write(invoice, progress=True)
