@@ -802,15 +802,11 @@ class AdvanceInvoice(
 
     def _get_invoice_line(self):
         pool = Pool()
-        AccountConfiguration = pool.get('account.configuration')
         Line = pool.get('account.invoice.line')
         if self.type == 'on_account':
             account = self.deposit_account
-        elif self.product:
-            account = self.product.account_revenue_used
         else:
-            account = AccountConfiguration(1).get_multivalue(
-                'default_category_account_revenue', company=self.company.id)
+            account = self.revenue_account
         if not account:
             raise AdvanceSetupError(gettext(
                     'project_progress_invoice.msg_revenue_account_missing',

@@ -1010,13 +1010,8 @@ class InterventionLine(
     def get_invoice_line(self):
         "Return the line that invoices it"
         pool = Pool()
-        AccountConfiguration = pool.get('account.configuration')
         Line = pool.get('account.invoice.line')
-        if self.product:
-            account = self.product.account_revenue_used
-        else:
-            account = AccountConfiguration(1).get_multivalue(
-                'default_category_account_revenue', company=self.company.id)
+        account = self.revenue_account
         if not account:
             raise InterventionError(gettext(
                     'project_progress_invoice.msg_revenue_account_missing',

@@ -169,23 +169,27 @@ class ProjectTypeAccount(ModelSQL, CompanyValueMixin):
                             **names))
 
 
+_request_sequence = fields.Many2One(
+    'ir.sequence', "Intervention Request Sequence", required=True,
+    domain=[
+        ('sequence_type', '=', Id(
+                'project_progress_invoice',
+                'sequence_type_intervention_request')),
+        ])
+_intervention_sequence = fields.Many2One(
+    'ir.sequence', "Intervention Sequence", required=True,
+    domain=[
+        ('sequence_type', '=', Id(
+                'project_progress_invoice',
+                'sequence_type_intervention')),
+        ])
+
+
 class Configuration(metaclass=PoolMeta):
     __name__ = 'project.configuration'
 
-    intervention_request_sequence = fields.MultiValue(fields.Many2One(
-            'ir.sequence', "Intervention Request Sequence", required=True,
-            domain=[
-                ('sequence_type', '=', Id(
-                        'project_progress_invoice',
-                        'sequence_type_intervention_request')),
-                ]))
-    intervention_sequence = fields.MultiValue(fields.Many2One(
-            'ir.sequence', "Intervention Sequence", required=True,
-            domain=[
-                ('sequence_type', '=', Id(
-                        'project_progress_invoice',
-                        'sequence_type_intervention')),
-                ]))
+    intervention_request_sequence = fields.MultiValue(_request_sequence)
+    intervention_sequence = fields.MultiValue(_intervention_sequence)
 
     @classmethod
     def multivalue_model(cls, field):
@@ -210,20 +214,8 @@ class Configuration(metaclass=PoolMeta):
 class ConfigurationSequence(metaclass=PoolMeta):
     __name__ = 'project.configuration.sequence'
 
-    intervention_request_sequence = fields.Many2One(
-        'ir.sequence', "Intervention Request Sequence", required=True,
-        domain=[
-            ('sequence_type', '=', Id(
-                    'project_progress_invoice',
-                    'sequence_type_intervention_request')),
-            ])
-    intervention_sequence = fields.Many2One(
-        'ir.sequence', "Intervention Sequence", required=True,
-        domain=[
-            ('sequence_type', '=', Id(
-                    'project_progress_invoice',
-                    'sequence_type_intervention')),
-            ])
+    intervention_request_sequence = _request_sequence
+    intervention_sequence = _intervention_sequence
 
     @classmethod
     def _default_sequence(cls, name):

@@ -592,7 +592,7 @@ class SaleLine(metaclass=PoolMeta):
 
 class SalePriceMixin:
     """
-    Give to a record the unit, the unit price and the taxes of a sale line
+    Give to a record the unit, price, taxes and account of a sale line
 
     The method _get_sale_line must return the line that would sell it.
     """
@@ -615,6 +615,16 @@ class SalePriceMixin:
     @fields.depends(methods=['on_change_quantity'])
     def on_change_unit(self):
         self.on_change_quantity()
+
+    @property
+    def revenue_account(self):
+        "The account on which a sale line would be invoiced, if there is one"
+        pool = Pool()
+        AccountConfiguration = pool.get('account.configuration')
+        if self.product:
+            return self.product.account_revenue_used
+        return AccountConfiguration(1).get_multivalue(
+            'default_category_account_revenue', company=self.company.id)
 
 
 class Amendment(metaclass=PoolMeta):
