@@ -1185,11 +1185,12 @@ class InvoiceLine(metaclass=PoolMeta):
         super().__setup__()
         cls._readonly_fields = cls._readonly_fields | cls._advance_fields
         table = cls.__table__()
-        cls._sql_indexes.add(
+        cls._sql_indexes.update(
             Index(
                 table,
-                (table.advance_invoice, Index.Range()),
-                where=table.advance_invoice != Null))
+                (column, Index.Range()),
+                where=column != Null)
+            for column in [table.advance_invoice, table.covered_by_advance])
         of_advance = Bool(Eval('advance_invoice', None))
         conditions = dict.fromkeys(
             cls._advance_readonly_fields, of_advance)

@@ -243,6 +243,17 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        table = cls.__table__()
+        # What looks for the documents of a contract and for what bills
+        # nothing, and what is checked when an invoice is deleted
+        cls._sql_indexes.update(
+            Index(
+                table,
+                (column, Index.Range()),
+                where=column != Null)
+            for column in [
+                table.progress_contract, table.previous_progress_invoice,
+                table.progress_credited_invoice, table.cancel_move])
         in_progress = (
             Eval('progress', False) & (Eval('type') == 'out'))
         draft = {

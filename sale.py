@@ -97,8 +97,7 @@ class Sale(metaclass=PoolMeta):
         if not self.on_progress:
             return []
         invoices = Invoice.search([
-                ('lines.progress_line.origin.sale', '=', self.id,
-                    'sale.line'),
+                self._progress_domain,
                 ('state', 'in', OPEN + ['posted', 'paid']),
                 ],
             order=[('progress_number', 'ASC'), ('id', 'ASC')])
@@ -116,10 +115,16 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Invoice = pool.get('account.invoice')
         return Invoice.search([
-                ('lines.progress_line.origin.sale', '=', self.id,
-                    'sale.line'),
+                self._progress_domain,
                 ('progress_credited_invoice', '!=', None),
                 ])
+
+    @property
+    def _progress_domain(self):
+        "The domain of the documents that bill its lines on progress"
+        # The index of origin serves the names of the lines, not their sale
+        return ('lines.progress_line.origin', 'in', [
+                str(l) for l in self.lines])
 
     @classmethod
     def search_invoices(cls, name, clause):

