@@ -1,6 +1,6 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
-"""Let two users press the same button at once, each from a process"""
+"""Let users press buttons at the same time, each from a process"""
 from .postgresql import run_script, start_script
 
 TOOLS = """
@@ -19,6 +19,12 @@ DRAFT = POSTED + """
     set_current(new, .8)
     print(new.id)
     """
+EIGHT_DRAFTS = TOOLS + """
+    for _ in range(8):
+        invoice = create_invoice((10, '100'))
+        set_current(invoice, .5)
+        print(invoice.id)
+    """
 SALE = TOOLS + """
     sale = create_sale((10, '100'), state='quotation')
     print(sale.id)
@@ -26,128 +32,49 @@ SALE = TOOLS + """
 CREDIT = TOOLS + """
     print(credit(Invoice(int(argv[1]))).id)
     """
-CLICK = """
+PRESS = TOOLS + """
     import time
 
     from trytond.backend import DatabaseOperationalError
     from trytond.exceptions import UserError
 
+    def press(button):
+        "Press the button at the same time as the others until it answers"
+        print("ready", flush=True)
+        input()
+        for count in range(50):
+            try:
+                result = button()
+                break
+            except DatabaseOperationalError:
+                # The server tries again as well
+                time.sleep(.02 * count)
+            except UserError as exception:
+                print("refused", exception.message)
+                return
+        if isinstance(result, Wizard):
+            result = result.form.invoices
+        print("done", *[r.id for r in result or []])
+    """
+CLICK = PRESS + """
     record = Model.get(argv[1])(int(argv[2]))
-    print("ready", flush=True)
-    input()
-    for count in range(30):
-        try:
-            records = record.click(argv[3])
-            print("done", *[r.id for r in records or []])
-            break
-        except DatabaseOperationalError:
-            # The server tries again as well
-            time.sleep(.02 * count)
-        except UserError as exception:
-            print("refused", exception.message)
-            break
+    press(lambda: record.click(argv[3]))
     """
-CONTRACT = TOOLS + """
-    invoices = Invoice.find(
-        [('progress_contract', '=', int(argv[1]))], order=[('id', 'ASC')])
-    for invoice in invoices:
-        print(invoice.id, invoice.state, invoice.progress_number,
-            invoice.untaxed_amount, sep='|')
+EDIT = PRESS + """
+    invoice = Invoice(int(argv[1]))
+    press(lambda: write(invoice.lines[0], progress_current=float(argv[2])))
     """
-
-
-def click_together(uri, model, id_, button, *others):
-    "Return what each process printed that clicked at the same time"
-    return run_together(
-        uri, CLICK, (model, id_, button), others or (model, id_, button))
-
-
-def run_together(uri, script, *arguments, second=None):
+CREDIT_WIZARD = PRESS + """
+    invoice = Invoice(int(argv[1]))
+    press(lambda: [credit(invoice)])
     """
-    Return what each process printed that ran the script at the same time
-
-    The second process may have its own script.
-    """
-    scripts = [script, second or script]
-    processes = [
-        start_script(uri, s, *a) for s, a in zip(scripts, arguments)]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n", process.communicate()
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outputs = []
-    for process in processes:
-        output, errors = process.communicate()
-        assert not process.returncode, errors
-        outputs.append(output.strip())
-    return sorted(outputs)
-
-
-def get_contract(uri, id_):
-    output = run_script(uri, CONTRACT, id_)
-    return [l.split('|') for l in output.splitlines()]
-
-
-def test_next_pressed_twice(postgresql_uri):
-    id_ = run_script(postgresql_uri, POSTED).strip()
-
-    done, refused = click_together(
-        postgresql_uri, 'account.invoice', id_, 'next_progress_invoice')
-
-    assert done.startswith("done ")
-    new = done.split()[1]
-    assert refused.startswith("refused ") and f'({new})' in refused
-    assert [c[0] for c in get_contract(postgresql_uri, id_)] == [id_, new]
-
-
-def test_draft_posted_twice(postgresql_uri):
-    first, draft = run_script(postgresql_uri, DRAFT).split()
-
-    outputs = click_together(
-        postgresql_uri, 'account.invoice', draft, 'post')
-
-    # The second finds it posted, what the button refuses or does not see
-    assert "done" in outputs[0], outputs
-    assert get_contract(postgresql_uri, first) == [
-        [first, 'posted', '1', '500.00'], [draft, 'posted', '2', '300.00']]
-
-
-def test_sale_started_twice(postgresql_uri):
-    id_ = run_script(postgresql_uri, SALE).strip()
-
-    outputs = click_together(
-        postgresql_uri, 'sale.sale', id_, 'progress_invoice')
-
-    # The second opens the invoice of the first
-    assert len(set(outputs)) == 1 and outputs[0].startswith("done "), outputs
-    contract = get_contract(postgresql_uri, outputs[0].split()[1])
-    assert len(contract) == 1
-
-
-def test_credited_while_posted(postgresql_uri):
-    first, draft = run_script(postgresql_uri, DRAFT).split()
-    credit_note = run_script(postgresql_uri, CREDIT, first).strip()
-
-    outputs = click_together(
-        postgresql_uri, 'account.invoice', draft, 'post',
-        'account.invoice', credit_note, 'post')
-
-    contract = {c[0]: c[1:] for c in get_contract(postgresql_uri, first)}
-    assert contract[credit_note] == [
-        'posted', contract[credit_note][1], '-500.00']
-    # Posted first, it bills the difference; else it bills all to 80 %
-    assert contract[draft][2] in {'300.00', '800.00'}, (outputs, contract)
-    numbers = [c[1] for c in contract.values() if c[0] == 'posted']
-    assert len(set(numbers)) == len(numbers)
-
-
 ADVANCE = TOOLS + """
     account = create_deposit_account()
     project = create_project(create_project_type(account))
     advance = sell_advance(project, 1, '500')
     interventions = [
-        create_intervention(project, ('service', 1, '400')) for _ in range(2)]
+        create_intervention(project, ('service', 1, argv[1]))
+        for _ in range(int(argv[2]))]
     print(advance.id, account.id, *[i.id for i in interventions])
     """
 CREDIT_HALF = TOOLS + """
@@ -161,16 +88,243 @@ RESIDUAL = TOOLS + """
     print(advance.residual_amount, *sorted(
             -l.amount for l in advance.cancellation_lines))
     """
-VALUE = CLICK.replace("argv[3]", "'valorize'").replace(
-    "records or []", "records.form.invoices")
+CONTRACT = TOOLS + """
+    invoices = Invoice.find(
+        [('progress_contract', '=', int(argv[1]))], order=[('id', 'ASC')])
+    for invoice in invoices:
+        print(invoice.id, invoice.state, invoice.progress_number,
+            invoice.untaxed_amount, sep='|')
+    """
+
+
+def run_together(uri, *scripts):
+    """
+    Return what each process printed that ran its script at the same time
+
+    Each script is a tuple with its arguments.
+    """
+    processes = [start_script(uri, *s) for s in scripts]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n", process.communicate()
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = []
+    for process in processes:
+        output, errors = process.communicate()
+        assert not process.returncode, errors
+        outputs.append(output.strip())
+    return sorted(outputs)
+
+
+def click_together(uri, *clicks):
+    """
+    Return what each process printed that clicked at the same time
+
+    Each click is a tuple of model, id and button.
+    """
+    return run_together(uri, *((CLICK, *c) for c in clicks))
+
+
+def get_contract(uri, id_):
+    output = run_script(uri, CONTRACT, id_)
+    return [line.split('|') for line in output.splitlines()]
+
+
+def sell(uri, price, number):
+    """
+    Return the ids of an advance of 500.00, of its account and of the number
+    of interventions of the price
+    """
+    return run_script(uri, ADVANCE, price, number).split()
+
+
+def test_next_pressed_by_eight(postgresql_uri):
+    id_ = run_script(postgresql_uri, POSTED).strip()
+
+    done, *refused = click_together(
+        postgresql_uri,
+        *[('account.invoice', id_, 'next_progress_invoice')] * 8)
+
+    assert done.startswith("done "), done
+    new = done.split()[1]
+    assert len(refused) == 7
+    for message in refused:
+        assert message.startswith("refused ") and f'({new})' in message
+    assert [c[0] for c in get_contract(postgresql_uri, id_)] == [id_, new]
+
+
+def test_draft_posted_by_eight(postgresql_uri):
+    first, draft = run_script(postgresql_uri, DRAFT).split()
+
+    outputs = click_together(
+        postgresql_uri, *[('account.invoice', draft, 'post')] * 8)
+
+    # The others find it posted, what the button refuses or does not see
+    assert "done" in outputs[0], outputs
+    assert all(o.startswith(("done", "refused ")) for o in outputs), outputs
+    assert get_contract(postgresql_uri, first) == [
+        [first, 'posted', '1', '500.00'], [draft, 'posted', '2', '300.00']]
+
+
+def test_sale_started_twice(postgresql_uri):
+    id_ = run_script(postgresql_uri, SALE).strip()
+
+    outputs = click_together(
+        postgresql_uri, *[('sale.sale', id_, 'progress_invoice')] * 2)
+
+    # The second opens the invoice of the first
+    assert len(set(outputs)) == 1 and outputs[0].startswith("done "), outputs
+    contract = get_contract(postgresql_uri, outputs[0].split()[1])
+    assert len(contract) == 1
+
+
+def test_credited_while_posted(postgresql_uri):
+    first, draft = run_script(postgresql_uri, DRAFT).split()
+    credit_note = run_script(postgresql_uri, CREDIT, first).strip()
+
+    outputs = click_together(
+        postgresql_uri, ('account.invoice', draft, 'post'),
+        ('account.invoice', credit_note, 'post'))
+
+    contract = {c[0]: c[1:] for c in get_contract(postgresql_uri, first)}
+    assert contract[credit_note] == [
+        'posted', contract[credit_note][1], '-500.00']
+    # Posted first, it bills the difference; else it bills all to 80 %
+    assert contract[draft][2] in {'300.00', '800.00'}, (outputs, contract)
+    numbers = [c[1] for c in contract.values() if c[0] == 'posted']
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_credit_pressed_while_posted(postgresql_uri):
+    first, draft = run_script(postgresql_uri, DRAFT).split()
+
+    outputs = run_together(
+        postgresql_uri, (CLICK, 'account.invoice', draft, 'post'),
+        (CREDIT_WIZARD, first))
+
+    assert all(o.startswith("done") for o in outputs), outputs
+    posted, other, credit_note = get_contract(postgresql_uri, first)
+    assert other == [draft, 'posted', '2', '300.00']
+    # What it credits does not depend on what was posted meanwhile
+    assert credit_note[1:] == ['draft', '3', '-500.00']
+    assert run_together(
+        postgresql_uri, (CLICK, 'account.invoice', credit_note[0], 'post')
+        ) == ["done"]
+
+
+def test_draft_edited_while_the_document_before_is_posted(postgresql_uri):
+    first, draft = run_script(postgresql_uri, DRAFT).split()
+    credit_note = run_script(postgresql_uri, CREDIT, first).strip()
+
+    outputs = run_together(
+        postgresql_uri, (EDIT, draft, .9),
+        (CLICK, 'account.invoice', credit_note, 'post'))
+
+    # What was typed stays and what was credited is billed again
+    assert outputs == ["done", "done"]
+    contract = {c[0]: c[1:] for c in get_contract(postgresql_uri, first)}
+    assert contract[draft] == ['draft', '3', '900.00'], contract
+    assert click_together(
+        postgresql_uri, ('account.invoice', draft, 'post')) == ["done"]
+
+
+def test_draft_edited_while_it_is_posted(postgresql_uri):
+    first, draft = run_script(postgresql_uri, DRAFT).split()
+
+    outputs = run_together(
+        postgresql_uri, (EDIT, draft, .9),
+        (CLICK, 'account.invoice', draft, 'post'))
+
+    amount = get_contract(postgresql_uri, first)[1][-1]
+    if outputs == ["done", "done"]:
+        assert amount == '400.00'
+    else:
+        # Tryton refuses to modify what is posted
+        assert outputs[0] == "done" and outputs[1].startswith("refused ")
+        assert amount == '300.00'
+
+
+def test_eight_contracts_posted(postgresql_uri):
+    drafts = run_script(postgresql_uri, EIGHT_DRAFTS).split()
+
+    outputs = click_together(
+        postgresql_uri, *(('account.invoice', d, 'post') for d in drafts))
+
+    assert outputs == ["done"] * 8
+    contracts = [get_contract(postgresql_uri, d) for d in drafts]
+    assert [c[0][1:] for c in contracts] == [['posted', '1', '500.00']] * 8
+
+
+# Forked to not load the modules again.  The connections of the parent are not
+# those of its child.
+KILLED = TOOLS + """
+    import os
+    from itertools import count
+    from signal import SIGKILL
+
+    from trytond.backend.postgresql.database import LoggingCursor
+    from trytond.modules.project_progress_invoice.tests.refused import (
+        snapshot)
+
+    record = Model.get(argv[1])(int(argv[2]))
+    before = snapshot()
+    execute = LoggingCursor.execute
+    for limit in (2 ** n for n in count(3)):
+        child = os.fork()
+        if not child:
+            statements = count(1)
+
+            def execute_or_die(*args, **kwargs):
+                if next(statements) > limit:
+                    os.kill(os.getpid(), SIGKILL)
+                return execute(*args, **kwargs)
+
+            LoggingCursor.execute = execute_or_die
+            # Only the button, not the wizard which it opens
+            getattr(record._proxy, argv[3])([record.id], record._context)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            break
+        assert os.WTERMSIG(status) == SIGKILL
+        assert snapshot() == before
+        print("killed", flush=True)
+    assert not status, status
+    assert snapshot() != before
+    """
+
+
+def test_killed_while_posting(postgresql_uri):
+    first, draft = run_script(postgresql_uri, DRAFT).split()
+
+    outputs = run_script(
+        postgresql_uri, KILLED, 'account.invoice', draft, 'post').split()
+
+    # Half of it changes nothing, and the next try is not hindered
+    assert len(outputs) >= 3
+    assert get_contract(postgresql_uri, first) == [
+        [first, 'posted', '1', '500.00'], [draft, 'posted', '2', '300.00']]
+
+
+def test_killed_while_valuing(postgresql_uri):
+    advance, _, intervention, _ = sell(postgresql_uri, '400', 2)
+
+    outputs = run_script(
+        postgresql_uri, KILLED, 'project.intervention', intervention,
+        'valorize').split()
+
+    assert len(outputs) >= 3
+    assert run_script(postgresql_uri, RESIDUAL, advance).split() == [
+        '100.00', '400.00']
 
 
 def test_two_interventions_valued_on_what_pays_for_one(postgresql_uri):
-    advance, _, first, second = run_script(postgresql_uri, ADVANCE).split()
+    advance, _, first, second = sell(postgresql_uri, '400', 2)
 
-    outputs = run_together(
-        postgresql_uri, VALUE,
-        ('project.intervention', first), ('project.intervention', second))
+    outputs = click_together(
+        postgresql_uri, ('project.intervention', first, 'valorize'),
+        ('project.intervention', second, 'valorize'))
 
     # The second is covered by what the first left
     assert all(o.startswith("done ") for o in outputs), outputs
@@ -179,13 +333,25 @@ def test_two_interventions_valued_on_what_pays_for_one(postgresql_uri):
         '0.00', '100.00', '400.00']
 
 
-def test_intervention_valued_twice(postgresql_uri):
-    advance, _, intervention, _ = run_script(postgresql_uri, ADVANCE).split()
+def test_eight_interventions_valued_on_what_pays_for_four(postgresql_uri):
+    advance, _, *interventions = sell(postgresql_uri, '110', 8)
 
-    outputs = run_together(
-        postgresql_uri, VALUE,
-        ('project.intervention', intervention),
-        ('project.intervention', intervention))
+    outputs = click_together(postgresql_uri, *(
+            ('project.intervention', i, 'valorize') for i in interventions))
+
+    # Each is covered by what the others left
+    assert all(o.startswith("done ") for o in outputs), outputs
+    assert len(set(outputs)) == 8
+    assert run_script(postgresql_uri, RESIDUAL, advance).split() == [
+        '0.00', '60.00', *['110.00'] * 4]
+
+
+def test_intervention_valued_twice(postgresql_uri):
+    advance, _, intervention, _ = sell(postgresql_uri, '400', 2)
+
+    outputs = click_together(
+        postgresql_uri,
+        *[('project.intervention', intervention, 'valorize')] * 2)
 
     # The second shows the invoice of the first
     assert len(set(outputs)) == 1 and outputs[0].startswith("done "), outputs
@@ -194,14 +360,13 @@ def test_intervention_valued_twice(postgresql_uri):
 
 
 def test_advance_credited_while_it_is_used(postgresql_uri):
-    advance, _, intervention, _ = run_script(postgresql_uri, ADVANCE).split()
+    advance, _, intervention, _ = sell(postgresql_uri, '400', 2)
     credit_note = run_script(
         postgresql_uri, CREDIT_HALF, advance).strip()
 
-    outputs = run_together(
-        postgresql_uri, VALUE, ('project.intervention', intervention),
-        ('account.invoice', credit_note), second=CLICK.replace(
-            "argv[3]", "'post'"))
+    outputs = click_together(
+        postgresql_uri, ('project.intervention', intervention, 'valorize'),
+        ('account.invoice', credit_note, 'post'))
 
     # What the credit note is about to credit is not used
     assert [o.split()[0] for o in outputs] == ["done", "done"], outputs
