@@ -1,16 +1,24 @@
-# make demo   bill a small contract and print its invoices
-# make test   run the tests
-# make clean  remove what the two have made
+# make demo             bill a small contract and print its invoices
+# make test             run the tests
+# make test-all         run the tests on both series and both databases
+# make test-neighbours  run the scenarios of Tryton's modules beside this one
+# make fuzz             try thousands of odd contracts and advances
+# make nightly          run all of them
+# make clean            remove what they have made
 #
-# SERIES=8.2 make test does the same on that series of Tryton.
+# SERIES=8.2 make test does the same on that series of Tryton, and
+# DATABASE=postgresql make test on PostgreSQL.
 
 SERIES ?= 8.0
+DATABASE ?= sqlite
 PYTHON ?= python3
 TESTS ?= tests
 
 VENV := .venv/$(SERIES)
 INSTALLED := $(VENV)/.installed
 MODULES := $(VENV)/lib/python3.*/site-packages/trytond/modules
+RUN_sqlite :=
+RUN_postgresql := $(VENV)/bin/python tests/postgresql.py
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -19,8 +27,22 @@ demo: $(INSTALLED)
 	@$(VENV)/bin/python demo/demo.py .demo
 
 test: $(INSTALLED)
-	@$(VENV)/bin/python -m pytest -q -n 2 \
-		$(MODULES)/project_progress_invoice/$(TESTS)
+	@$(RUN_$(DATABASE)) $(VENV)/bin/python -m pytest -q -n 2 $(OPTIONS) \
+		$(addprefix $(MODULES)/project_progress_invoice/,$(TESTS))
+
+test-all:
+	@for series in 8.0 8.2; do for database in sqlite postgresql; do \
+		echo "Tryton $$series on $$database"; \
+		$(MAKE) --no-print-directory test \
+			SERIES=$$series DATABASE=$$database || exit; \
+	done; done
+
+fuzz:
+	@$(MAKE) --no-print-directory test OPTIONS=--hypothesis-profile=fuzz \
+		TESTS='tests/test_fuzz_contract.py tests/test_fuzz_advance.py'
+
+nightly: test-all test-neighbours fuzz
+	@$(MAKE) --no-print-directory test-neighbours fuzz SERIES=8.2
 
 clean:
 	rm -rf .demo .pytest_cache .venv build *.egg-info
@@ -40,4 +62,4 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 	@cd $(MODULES) && ln -sfn ../../../../../../.. project_progress_invoice
 	@touch $@
 
-.PHONY: help demo test clean
+.PHONY: help demo test test-all test-neighbours fuzz nightly clean

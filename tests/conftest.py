@@ -1,5 +1,6 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
+import fcntl
 import hashlib
 import os
 import shutil
@@ -34,28 +35,40 @@ def pytest_configure(config):
         if path != cache:
             shutil.rmtree(path, ignore_errors=True)
     os.environ['DB_CACHE'] = str(cache)
+    if os.environ.get('TRYTOND_DATABASE_URI', '').startswith('postgresql'):
+        # The copies are databases of the same server
+        os.environ['DB_CACHE'] = 'postgresql://'
+        worker = os.environ.get('PYTEST_XDIST_WORKER', 'main')
+        os.environ['DB_NAME'] = f'test_{worker}'
 
 
 @pytest.fixture(scope='session', autouse=True)
-def whole_database_cache():
+def whole_database_cache(pytestconfig):
     "Keep a process from restoring what the other has only half written"
     # Only here, for the import reads DB_CACHE
+    from trytond import backend
     from trytond.cache import Cache
     from trytond.tests import test_tryton
-    sqlite_copy = test_tryton._sqlite_copy
+    lock_file = pytestconfig.cache.mkdir('trytond') / 'lock'
 
-    def copy(file_, restore=False):
-        if restore:
-            # The database that it replaces may have other modules
-            Cache.drop(test_tryton.DB_NAME)
-            return sqlite_copy(file_, restore=True)
-        partial = f'{file_}.{os.getpid()}'
-        sqlite_copy(partial)
-        os.replace(partial, file_)
-        return True
+    def lock(function):
+        def wrapper(*args, **kwargs):
+            with open(lock_file, 'w') as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                # The database that it replaces may have other modules
+                Cache.drop(test_tryton.DB_NAME)
+                if backend.name == 'postgresql':
+                    # It is not replaced under a connection, and what the
+                    # other process made is not in the list
+                    backend.Database(test_tryton.DB_NAME).close()
+                    backend.Database.clear_cache()
+                return function(*args, **kwargs)
+        return wrapper
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(test_tryton, '_sqlite_copy', copy)
+        for name in ['_sqlite_copy', '_pg_restore', '_pg_dump']:
+            monkeypatch.setattr(
+                test_tryton, name, lock(getattr(test_tryton, name)))
         yield
 
 
@@ -75,10 +88,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @pytest.fixture(scope='session')
-def postgresql_uri(tmp_path_factory):
+def postgresql_uri():
     "A PostgreSQL database from which the stories start"
     from .postgresql import postgresql_database
-    with postgresql_database(tmp_path_factory.mktemp('postgresql')) as uri:
+    with postgresql_database() as uri:
         yield uri
 
 
