@@ -20,7 +20,8 @@ from trytond.modules.product import price_digits
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, Id, If
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import (
+    Transaction, check_access, without_check_access)
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
@@ -28,7 +29,8 @@ from .exceptions import (
     AdvanceAccessError, AdvanceAssociationError, AdvanceDepositError,
     AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError,
     ProgressContractError)
-from .invoice import OPEN, SLICE, editable, to_quantity
+from .invoice import (
+    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, to_quantity)
 from .sale import SalePriceMixin
 
 
@@ -67,8 +69,10 @@ class AdvanceFigures(namedtuple('AdvanceFigures', [
 
 
 class AdvanceInvoice(
-        SalePriceMixin, sequence_ordered(), ModelSQL, ModelView):
+        ReadonlyMixin, SalePriceMixin, sequence_ordered(),
+        ModelSQL, ModelView):
     __name__ = 'project.advance_invoice'
+    _readonly_fields = {'residual_date'}
 
     _on_account = {
         'invisible': Eval('type') != 'on_account',
@@ -638,7 +642,7 @@ class AdvanceInvoice(
                 ('unit_price', self.unit_price, True),
                 ('opening_quantity', opening, False),
                 ]:
-            if (value is None or not math.isfinite(value) or value < 0
+            if (value is None or not 0 <= value < LIMIT  # False for NaN
                     or (low and value == 0)):
                 refuse('msg_advance_positive',
                     value=value, **self.__names__(field=name))
@@ -685,6 +689,12 @@ class AdvanceInvoice(
         Line = pool.get('account.invoice.line')
         super().check_modification(
             mode, advances, values=values, external=external)
+        if mode == 'write' and external and 'work' in values:
+            for advance in advances:
+                if advance.work.id != values['work']:
+                    raise AdvanceAccessError(gettext(
+                            'project_progress_invoice.msg_advance_work',
+                            advance=advance.rec_name))
         if mode == 'write' and values.keys() & cls._billed_fields:
             for advance in advances:
                 if advance.billed:
@@ -692,7 +702,7 @@ class AdvanceInvoice(
                             'project_progress_invoice.msg_advance_billed',
                             advance=advance.rec_name,
                             invoice=advance.invoices[0].rec_name))
-        if mode == 'write' and values.keys() & {'unit_price', 'unit'}:
+        if mode == 'write' and values.keys() & cls._billed_fields:
             for advance in advances:
                 if advance.opening_quantity and advance.cancellation_lines:
                     cls._refuse_used(advance, advance.cancellation_lines)
@@ -970,6 +980,10 @@ class Invoice(metaclass=PoolMeta):
                 raise ProgressContractError(gettext(
                         'project_progress_invoice.msg_progress_project',
                         invoice=invoice.rec_name))
+
+    @property
+    def _is_billing(self):
+        return super()._is_billing or self.project_billing
 
     @property
     def advances(self):
@@ -1538,7 +1552,9 @@ class ValorizeMixin:
     open_ = StateAction('account_invoice.act_invoice_form')
 
     def transition_valorize(self):
-        self.model.valorize(self.records)
+        # The access to the wizard is not the one to the button
+        with check_access():
+            self.model.valorize(self.records)
         return 'show'
 
     def default_show(self, fields):

@@ -28,6 +28,10 @@ class ProgressImportError(UserError):
     "The sale can not be billed by this invoice"
 
 
+class PriceError(ValidationError):
+    "The price is no number"
+
+
 class ProgressAccessError(AccessError):
     "The record is needed by the progress invoices"
 

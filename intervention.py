@@ -26,15 +26,16 @@ from trytond.wizard import Button, StateAction, StateView, Wizard
 from .advance import ValorizeMixin
 from .exceptions import (
     InterventionAccessError, InterventionError, InterventionValidationError)
-from .invoice import OPEN, SLICE, editable
+from .invoice import LIMIT, OPEN, SLICE, ReadonlyMixin, editable
 from .sale import SalePriceMixin
 
 
-class InterventionMixin(Workflow, ModelSQL, ModelView):
+class InterventionMixin(ReadonlyMixin, Workflow, ModelSQL, ModelView):
     "What requests and interventions have in common"
     __slots__ = ()
     _rec_name = 'number'
     _order_name = 'number'
+    _readonly_fields = {'number', 'state'}
 
     number = fields.Char("Number", readonly=True)
     company = fields.Many2One(
@@ -170,6 +171,10 @@ class InterventionRequest(InterventionMixin):
             ], "State", readonly=True, sort=False)
     state_string = state.translated('state')
 
+    # The fields that can not change once it is closed
+    _closed_fields = {
+        'company', 'work', 'party', 'date', 'description', 'advance_invoice'}
+
     @classmethod
     def __setup__(cls):
         super().__setup__()
@@ -284,6 +289,21 @@ class InterventionRequest(InterventionMixin):
                             'project_progress_invoice.msg_request_used',
                             request=request.rec_name,
                             intervention=intervention.rec_name))
+        if mode == 'write' and values.keys() & cls._closed_fields:
+            for request in requests:
+                request.check_opened()
+
+    @property
+    def is_opened(self):
+        return self.state in {'open', 'planned'}
+
+    def check_opened(self):
+        "Check it and its interventions can still change"
+        if not self.is_opened:
+            raise InterventionAccessError(gettext(
+                    'project_progress_invoice.msg_request_opened',
+                    request=self.rec_name,
+                    state=self.state_string))
 
     @classmethod
     def copy(cls, requests, default=None):
@@ -355,7 +375,8 @@ class Intervention(InterventionMixin):
 
     # The fields that can not change once it is invoiced
     _invoiced_fields = {
-        'company', 'work', 'party', 'date', 'advance_invoice', 'lines'}
+        'company', 'work', 'party', 'date', 'description', 'advance_invoice',
+        'request', 'start', 'end', 'employee', 'lines'}
 
     @classmethod
     def __setup__(cls):
@@ -531,6 +552,14 @@ class Intervention(InterventionMixin):
             line.check_advance()
 
     @classmethod
+    def validate_fields(cls, interventions, field_names):
+        super().validate_fields(interventions, field_names)
+        if not field_names or field_names & {'request', 'state'}:
+            for intervention in interventions:
+                if intervention.state == 'planned' and intervention.request:
+                    intervention.request.check_opened()
+
+    @classmethod
     def check_modification(
             cls, mode, interventions, values=None, external=False):
         super().check_modification(
@@ -547,6 +576,11 @@ class Intervention(InterventionMixin):
                             intervention=intervention.rec_name,
                             state=intervention.state_string))
 
+    @classmethod
+    def delete(cls, interventions):
+        with Transaction().set_context(_intervention_delete=True):
+            super().delete(interventions)
+
     def check_opened(self):
         "Check what it bills can still change"
         if self.state not in {'planned', 'done'}:
@@ -558,6 +592,12 @@ class Intervention(InterventionMixin):
     @classmethod
     def copy(cls, interventions, default=None):
         default = default.copy() if default is not None else {}
+        opened = {
+            i.request.id for i in interventions
+            if i.request and i.request.is_opened}
+        default.setdefault(
+            'request', lambda data: (
+                data['request'] if data['request'] in opened else None))
         default.setdefault('invoice_lines')
         return super().copy(interventions, default=default)
 
@@ -973,10 +1013,13 @@ class InterventionLine(
     def validate_fields(cls, lines, field_names):
         super().validate_fields(lines, field_names)
         for line in lines:
-            if not math.isfinite(line.quantity):
-                raise InterventionValidationError(gettext(
-                        'project_progress_invoice.msg_intervention_quantity',
-                        line=line.rec_name))
+            for name in ['quantity', 'unit_price']:
+                if not -LIMIT < getattr(line, name) < LIMIT:  # False for NaN
+                    raise InterventionValidationError(gettext(
+                            'project_progress_invoice'
+                            '.msg_intervention_quantity',
+                            line=line.rec_name,
+                            **cls.__names__(field=name)))
             if not field_names or field_names & {
                     'intervention', 'advance_invoice'}:
                 line.check_advance()
@@ -994,6 +1037,9 @@ class InterventionLine(
         Intervention = pool.get('project.intervention')
         super().check_modification(
             mode, lines, values=values, external=external)
+        if Transaction().context.get('_intervention_delete'):
+            # They go with it
+            return
         if mode != 'write' or values.keys() - {'sequence'}:
             interventions = {l.intervention for l in lines}
             if mode == 'write' and values.get('intervention'):
@@ -1156,7 +1202,10 @@ class ValueInterventions(Wizard):
         Intervention = pool.get('project.intervention')
         with check_access():
             interventions = Intervention.search(self._get_domain())
-        Intervention.valorize(interventions)
+        # What it bills is read without access to the accounting
+        interventions = Intervention.browse(interventions)
+        with check_access():
+            Intervention.valorize(interventions)
         invoices = Intervention.get_billing_invoices(interventions)
         return action, {'res_id': [i.id for i in invoices]}
 

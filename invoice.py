@@ -20,7 +20,8 @@ from trytond.modules.product import price_digits
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
-from trytond.transaction import Transaction, without_check_access
+from trytond.transaction import (
+    Transaction, check_access, without_check_access)
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import (
@@ -28,6 +29,8 @@ from .exceptions import (
     ProgressContractError, ProgressCreditError, ProgressLineError)
 
 OPEN = ['draft', 'validated']
+# The quantities and prices from which an amount has more digits than a Decimal
+LIMIT = 10 ** 12
 # How many records a query names: it has other parameters as well
 SLICE = backend.MAX_QUERY_PARAMS // 2
 
@@ -102,15 +105,18 @@ def check_readonly(cls, names, values, records=None):
     """
     Refuse the values that only the server sets
 
-    Values which are those of the records are accepted, as are empty ones
-    when there are no records yet.  Tryton 8.0 leaves it to the client.
+    Values which are those of the records are accepted, as are the default
+    ones when there are no records yet.  Tryton 8.0 leaves it to the client.
     """
-    transaction = Transaction()
-    if not transaction.user or not transaction.check_access:
+    if not Transaction().check_access:
         return
     for name in names & values.keys():
         with without_check_access():
-            currents = [getattr(r, name) for r in records or []] or [None]
+            if records is None:
+                default = cls._defaults.get(name)
+                currents = [default() if default else None]
+            else:
+                currents = [getattr(r, name) for r in records]
             changed = any(
                 (getattr(c, 'id', c) or None) != (values[name] or None)
                 for c in currents)
@@ -118,6 +124,24 @@ def check_readonly(cls, names, values, records=None):
             raise ProgressAccessError(gettext(
                     'project_progress_invoice.msg_readonly',
                     **cls.__names__(field=name)))
+
+
+class ReadonlyMixin:
+    "Let only the server set some fields"
+    __slots__ = ()
+    _readonly_fields = set()
+
+    @classmethod
+    def _before_create(cls, vlist):
+        for values in vlist:
+            check_readonly(cls, cls._readonly_fields, values)
+        return super()._before_create(vlist)
+
+    @classmethod
+    def _before_write(cls, *args):
+        for records, values in zip(args[::2], args[1::2]):
+            check_readonly(cls, cls._readonly_fields, values, records)
+        return super()._before_write(*args)
 
 
 def add_values(result, extras):
@@ -708,11 +732,24 @@ class Invoice(metaclass=PoolMeta):
 
     _readonly_fields = {
         'progress_contract', 'progress_number', 'progress_credited_invoice'}
+    # The fields that tell if it bills
+    _live_fields = {'state', 'move', 'cancel_move'}
+    # The fields to type
+    _draft_fields = {
+        'progress', 'previous_progress_invoice', 'progress_closing'}
+
+    @property
+    def _is_billing(self):
+        "If a contract or a project depends on its state"
+        return self.progress
 
     @classmethod
     def _before_create(cls, vlist):
         for values in vlist:
             check_readonly(cls, cls._readonly_fields, values)
+            if (values.get('progress')
+                    or values.get('previous_progress_invoice')):
+                check_readonly(cls, cls._live_fields, values)
         vlist = super()._before_create(vlist)
         with without_check_access():
             for values in vlist:
@@ -728,6 +765,11 @@ class Invoice(metaclass=PoolMeta):
         actions = iter(args)
         for records, values in zip(args[::2], args[1::2]):
             check_readonly(cls, cls._readonly_fields, values, records)
+            if values.keys() & cls._live_fields:
+                with without_check_access():
+                    billing = [
+                        i for i in cls.browse(records) if i._is_billing]
+                check_readonly(cls, cls._live_fields, values, billing)
         update = Transaction().context.get('_progress_update', False)
         with without_check_access():
             for invoices, values in zip(actions, actions):
@@ -1067,6 +1109,13 @@ class Invoice(metaclass=PoolMeta):
     def check_modification(cls, mode, invoices, values=None, external=False):
         super().check_modification(
             mode, invoices, values=values, external=external)
+        if (mode == 'write' and external
+                and values.keys() & cls._draft_fields):
+            for invoice in invoices:
+                if invoice.state == 'validated':
+                    raise ProgressAccessError(gettext(
+                            'project_progress_invoice.msg_progress_draft',
+                            invoice=invoice.rec_name))
         if mode == 'delete':
             progress = [i for i in invoices if i.progress]
             if not progress:
@@ -1155,6 +1204,11 @@ class Invoice(metaclass=PoolMeta):
         """
         pool = Pool()
         Line = pool.get('account.invoice.line')
+        if (self.state != 'draft' or not self.progress
+                or self.progress_credited_invoice):
+            raise ProgressLineError(gettext(
+                    'project_progress_invoice.msg_set_progress_draft',
+                    invoice=self.rec_name))
         if ratio is None or not 0 <= ratio <= 1:  # False for NaN
             raise ProgressLineError(gettext(
                     'project_progress_invoice.msg_ratio',
@@ -1831,6 +1885,7 @@ class InvoiceLine(metaclass=PoolMeta):
         # Derive first because what is read after super would stay in cache
         for records, values in zip(args[::2], args[1::2]):
             check_readonly(cls, cls._readonly_fields, values, records)
+            cls._check_draft(records, values)
         extras = []
         changes = []
         actions = iter(args)
@@ -1839,6 +1894,8 @@ class InvoiceLine(metaclass=PoolMeta):
                 extras.append({})
                 if not values.keys() & cls._progress_depends:
                     continue
+                empty = dict.fromkeys(
+                    values.keys() & set(_ProgressDeriver.stored))
                 for line in lines:
                     if (line.progress_current_quantity is not None
                             or (line.invoice
@@ -1846,16 +1903,39 @@ class InvoiceLine(metaclass=PoolMeta):
                                 and line.invoice.is_modifiable)):
                         changes.append((line, values))
                         extras[-1][line.id] = None
+                    elif empty:
+                        extras[-1][line.id] = empty
             if changes:
                 update = Transaction().context.get('_progress_update', False)
                 derived = iter(cls._derive_progress(
                         changes, check=not update))
                 for values, extra in zip(args[1::2], extras):
                     for id_ in extra:
-                        extra[id_] = {
-                            n: v for n, v in next(derived).items()
-                            if n not in values or values[n] != v}
+                        if extra[id_] is None:
+                            extra[id_] = {
+                                n: v for n, v in next(derived).items()
+                                if n not in values or values[n] != v}
         return add_values(super()._before_write(*args), extras)
+
+    # The fields of progress to type
+    _typed_fields = {
+        'progress_total_quantity', 'progress_previous_quantity',
+        'progress_previous', 'progress_current_quantity', 'progress_current',
+        'progress_completed'}
+
+    @classmethod
+    def _check_draft(cls, lines, values):
+        "Refuse what is typed on the lines of a validated invoice"
+        if (not Transaction().check_access
+                or not values.keys() & cls._typed_fields):
+            return
+        with without_check_access():
+            for line in cls.browse(lines):
+                if line.invoice and line.invoice.state == 'validated':
+                    raise ProgressAccessError(gettext(
+                            'project_progress_invoice.msg_line_draft',
+                            line=line.rec_name,
+                            invoice=line.invoice.rec_name))
 
     @classmethod
     def _derive_progress(cls, changes, check=True, excluded=()):
@@ -1880,7 +1960,10 @@ class InvoiceLine(metaclass=PoolMeta):
         if not any(
                 i.progress or (l and l.progress_current_quantity is not None)
                 for i in invoices.values() for l, _ in changes):
-            return [v for _, v in changes]
+            # An ordinary line has no figures
+            return [
+                v | dict.fromkeys(v.keys() & set(_ProgressDeriver.stored))
+                for _, v in changes]
         deriver = _ProgressDeriver(
             cls, invoices, changes, check=check, excluded=excluded)
         for line, values in changes:
@@ -2132,6 +2215,8 @@ class _ProgressDeriver:
                 float(credit_quantity) if creditable else None),
             progress_credit_amount=credit_amount,
             quantity=float(current - previous))
+        if invoice.progress_credited_invoice:
+            values['progress_completed'] = False
         if line and not self.get(line, values, 'progress_line'):
             values['progress_line'] = line.id
         figures = self.Line(
@@ -2210,6 +2295,10 @@ class _ProgressDeriver:
                         'msg_total_sale', line, values, invoice,
                         sale=sale_line.sale.rec_name))
             return total
+        if (line and 'unit' in values and self.is_carried(line, values)
+                and values['unit'] != (line.unit.id if line.unit else None)):
+            raise ProgressLineError(self.message(
+                    'msg_unit_contract', line, values, invoice))
         if invoice.progress_credited_invoice:
             return to_quantity(self.totals.get(
                     self.get(line, values, 'progress_line')))
@@ -2440,6 +2529,9 @@ class ImportProgress(Wizard):
     def transition_import_(self):
         pool = Pool()
         Sale = pool.get('sale.sale')
+        with check_access():
+            # Whoever can not read sales can not import them
+            Sale.read([s.id for s in self.start.sales], ['id'])
         Sale.import_progress(list(self.start.sales), self.record)
         return 'end'
 

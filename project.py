@@ -416,13 +416,20 @@ class Work(metaclass=PoolMeta):
         Advance = pool.get('project.advance_invoice')
         super().check_modification(
             mode, works, values=values, external=external)
+        if mode == 'delete':
+            # Before the parent of the works is cleaned to be deleted, for
+            # the names of the works are those of their parents
+            Advance.check_modification('delete', Advance.search([
+                        ('work', 'in', [w.id for w in works]),
+                        ]))
         if mode == 'write' and values.keys() & {'party', 'parent'}:
             advances = Advance.search([
                     ('work', 'child_of', [w.id for w in works], 'parent'),
                     ])
             for advance in advances:
                 party = advance.work._get_next_party(works, values)
-                if advance.party != party and advance.billed:
+                if advance.party != party and (
+                        advance.billed or advance.opening_quantity):
                     raise AdvanceAccessError(gettext(
                             'project_progress_invoice.msg_work_party',
                             work=advance.work.rec_name,

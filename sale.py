@@ -1,5 +1,6 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
+import math
 from collections import defaultdict
 from itertools import chain
 
@@ -15,9 +16,9 @@ from trytond.pyson import Eval
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from .exceptions import ProgressAccessError, ProgressImportError
+from .exceptions import PriceError, ProgressAccessError, ProgressImportError
 from .invoice import (
-    OPEN, SLICE, RecordFunction, same_quantity, to_quantity)
+    OPEN, SLICE, ReadonlyMixin, RecordFunction, same_quantity, to_quantity)
 
 
 class Sale(metaclass=PoolMeta):
@@ -383,12 +384,16 @@ class Sale(metaclass=PoolMeta):
     def check_modification(cls, mode, sales, values=None, external=False):
         super().check_modification(
             mode, sales, values=values, external=external)
-        if mode == 'delete':
+        # The buttons change them, which check by themselves
+        if mode == 'delete' or (
+                external and mode == 'write'
+                and values.keys() & {'state', 'invoice_method'}):
             cls._check_progress(sales, OPEN + ['posted', 'paid'])
 
 
-class SaleLine(metaclass=PoolMeta):
+class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
     __name__ = 'sale.line'
+    _readonly_fields = {'progress'}
 
     progress = fields.Boolean(
         "On Progress", readonly=True,
@@ -589,6 +594,15 @@ class SaleLine(metaclass=PoolMeta):
             self.actual_quantity = actual_quantity
 
     @classmethod
+    def check_modification(cls, mode, lines, values=None, external=False):
+        super().check_modification(
+            mode, lines, values=values, external=external)
+        if (external and mode == 'write'
+                and values.keys() & {'sale', 'type', 'unit'}):
+            for sale in {l.sale for l in lines if l.in_progress_contract}:
+                sale._check_progress([sale], OPEN + ['posted', 'paid'])
+
+    @classmethod
     def copy(cls, lines, default=None):
         default = default.copy() if default is not None else {}
         default.setdefault('progress', False)
@@ -602,6 +616,16 @@ class SalePriceMixin:
     The method _get_sale_line must return the line that would sell it.
     """
     __slots__ = ()
+
+    @classmethod
+    def preprocess_values(cls, mode, values):
+        values = super().preprocess_values(mode, values)
+        # Tryton counts the digits of any value
+        if not math.isfinite(values.get('unit_price') or 0):
+            raise PriceError(gettext(
+                    'project_progress_invoice.msg_price_number',
+                    **cls.__names__(field='unit_price')))
+        return values
 
     @fields.depends(
         'product', 'unit', 'unit_price', 'taxes', methods=['_get_sale_line'])
