@@ -1,5 +1,6 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
+from contextlib import contextmanager
 from decimal import Decimal
 
 from proteus import Model, Wizard
@@ -9,10 +10,11 @@ from trytond.modules.account.tests.tools import (
 from trytond.modules.account_invoice.tests.tools import (
     set_fiscalyear_invoice_sequences)
 from trytond.modules.company.tests.tools import create_company, get_company
-from trytond.tests.tools import activate_modules
+from trytond.tests.tools import activate_modules, set_user
 
 __all__ = [
-    'activate', 'setup_company', 'get', 'write', 'create', 'create_sale',
+    'activate', 'setup_company', 'user_of', 'get', 'write', 'create',
+    'create_sale',
     'create_invoice',
     'set_current', 'billed', 'pay', 'credit', 'next_invoice',
     'create_deposit_account', 'create_project_type', 'create_project',
@@ -67,6 +69,37 @@ def setup_company(config=None):
         name="Cash", journal=journal,
         credit_account=accounts['cash'],
         debit_account=accounts['cash']).save()
+
+
+@contextmanager
+def user_of(*groups, company=True):
+    """
+    Act as a user of the groups
+
+    The company is the one of the administrator, or else the one given, or
+    else none.
+    """
+    User = Model.get('res.user')
+    Group = Model.get('res.group')
+    name = f'{"-".join(groups)}-{company}'
+    user = User(name=name, login=name)
+    if company is not True:
+        user.company = None
+        while user.companies:
+            user.companies.pop()
+        if company:
+            user.companies.append(company.__class__(company.id))
+            user.company = company
+    user.groups.extend(Group.find([('name', 'in', groups)]))
+    user.save()
+    assert len(user.groups) == len(groups)
+    set_user(user)
+    try:
+        yield
+    finally:
+        set_user(1)
+        user.login = f'{name}-{user.id}'
+        user.save()
 
 
 def get(model, name):
