@@ -371,7 +371,7 @@ def test_valuation_refused(project):
         intervention.click('valorize')
     intervention = create_intervention(
         project, ('service', 1, '1'), state='planned')
-    with refused(intervention):
+    with refused(intervention, own=False):
         Wizard('project.intervention.valorize', [intervention])
 
 

@@ -18,7 +18,7 @@ from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
 from .refused import refused, snapshot
-from .registry import call, get_added, get_fields, get_models
+from .registry import call, get_fields, get_models
 from .tools import (
     billed, create, create_advance, create_deposit_account,
     create_intervention, create_invoice, create_project, create_project_type,
