@@ -998,6 +998,8 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def _post(cls, invoices):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
         progress = [i for i in invoices if i.progress]
         if progress:
             cls._lock_billing(progress)
@@ -1007,6 +1009,9 @@ class Invoice(metaclass=PoolMeta):
                 if not i.move or i.move.state != 'posted']
             if to_check:
                 cls._check_progress_posting(to_check)
+            Line._set_sale_lines([
+                    l.progress_line for i in progress for l in i.lines
+                    if l.progress_line])
         super()._post(invoices)
         if progress:
             cls.update_progress({i.progress_contract for i in progress})
@@ -1986,15 +1991,25 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def _set_contract_lines(cls, lines):
         "Let the lines that bring an item in the contract be contract lines"
-        pool = Pool()
-        SaleLine = pool.get('sale.line')
         if contract_lines := [l for l in lines if not l.progress_line]:
             point_to_self(contract_lines, 'progress_line')
-        sale_lines = [
-            l.origin for l in contract_lines if isinstance(l.origin, SaleLine)]
+            cls._set_sale_lines(contract_lines)
+
+    @classmethod
+    def _set_sale_lines(cls, contract_lines):
+        """
+        Let the sale lines of the contract lines be on progress
+
+        They are no more when all their documents were cancelled.
+        """
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        sale_lines = {
+            l.origin for l in contract_lines if isinstance(l.origin, SaleLine)}
         sale_lines = [l for l in sale_lines if not l.progress]
         if sale_lines:
-            SaleLine.write(SaleLine.browse(sale_lines), {'progress': True})
+            with without_check_access():
+                SaleLine.write(SaleLine.browse(sale_lines), {'progress': True})
 
     @classmethod
     def _update_progress_taxes(cls, lines):

@@ -147,12 +147,12 @@ class Sale(metaclass=PoolMeta):
     @property
     def _invoices_for_state(self):
         invoices = super()._invoices_for_state
-        if self.invoice_method == 'progress' or self.on_progress:
-            # What is cancelled is billed again by the next document
-            invoices = [
-                i for i in invoices
-                if i.state != 'cancelled' and not i.is_progress_refund]
-        return invoices
+        on_progress = self.invoice_method == 'progress' or self.on_progress
+        # What is cancelled is billed again by the next document
+        return [
+            i for i in invoices
+            if not (on_progress or i.progress)
+            or (i.state != 'cancelled' and not i.is_progress_refund)]
 
     def get_invoice_state(self):
         state = super().get_invoice_state()
@@ -559,13 +559,25 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
         return super()._get_invoice_line_quantity()
 
     def _get_invoiced_quantity(self):
+        pool = Pool()
+        Uom = pool.get('product.uom')
         if Transaction().context.get('_progress_total'):
             return 0
         if self.progress or self.sale.invoice_method == 'progress':
             if self.progress_finished:
                 return self.quantity
             return self.progress_billed_quantity
-        return super()._get_invoiced_quantity()
+        quantity = super()._get_invoiced_quantity()
+        for line in self.invoice_lines:
+            # As it was before the cancelled contract
+            if (line.invoice and line.invoice.progress
+                    and line.invoice.state == 'cancelled'):
+                if self.unit:
+                    quantity -= Uom.compute_qty(
+                        line.unit or self.unit, line.quantity, self.unit)
+                else:
+                    quantity -= line.quantity
+        return quantity
 
     def _get_invoice_line_moves(self, quantity):
         if Transaction().context.get('_progress_total'):

@@ -295,3 +295,34 @@ def test_refund_brought_back_to_life():
     assert draft.progress_number == 4
     assert draft.untaxed_amount == 30
     draft.click('post')
+
+
+def test_sale_of_cancelled_invoice_brought_back_to_life():
+    sale = create_sale((10, '10'), method='manual')
+    invoice, = sale.click('progress_invoice')
+    set_current(invoice, .3)
+    invoice.click('post')
+    invoice.click('cancel')
+    sale.reload()
+    assert sale.lines[0].quantity_to_invoice == 10
+    invoice.reconciliation_lines[0].reconciliation.delete()
+    invoice.reload()
+    assert invoice.state == 'posted'
+    sale.reload()
+    assert sale.lines[0].progress_billed_quantity == 3
+    assert sale.lines[0].quantity_to_invoice == 7
+    with pytest.raises(UserError, match="billed on progress"):
+        sale.click('manual_invoice')
+
+
+def test_manual_sale_invoiced_after_its_contract_is_cancelled():
+    sale = create_sale((10, '10'), method='manual')
+    invoice, = sale.click('progress_invoice')
+    set_current(invoice, .3)
+    invoice.click('post')
+    invoice.click('cancel')
+    sale.reload()
+    assert (sale.state, sale.invoice_state) == ('processing', 'none')
+    sale.click('manual_invoice')
+    ordinary, = [i for i in sale.invoices if not i.progress]
+    assert ordinary.untaxed_amount == 100
