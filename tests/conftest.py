@@ -10,6 +10,16 @@ from pathlib import Path
 import pytest
 import trytond
 import trytond.modules.project_progress_invoice as module
+from hypothesis import HealthCheck, settings
+
+for name, profile in {
+        'ci': {'max_examples': 25, 'derandomize': True},
+        'fuzz': {'max_examples': 1000, 'print_blob': True},
+        }.items():
+    settings.register_profile(
+        name, deadline=None, database=None, stateful_step_count=20,
+        suppress_health_check=list(HealthCheck), **profile)
+settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
 
 
 def get_key():
