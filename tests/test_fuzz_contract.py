@@ -22,7 +22,7 @@ from proteus.config import TrytondProxy, get_config
 from trytond import backend
 from trytond.cache import Cache
 from trytond.exceptions import UserError
-from trytond.model.exceptions import AccessError, ValidationError
+from trytond.model.exceptions import ValidationError
 from trytond.modules.account.tests.tools import create_tax, get_accounts
 from trytond.modules.project_progress_invoice.exceptions import (
     ProgressChangedError)
@@ -318,7 +318,7 @@ class ContractMachine(RuleBasedStateMachine):
     def start(self, currency, lines, method):
         self.currency = currency
         if method == 'free':
-            self.create_invoice(currency, lines)
+            assert self.create_invoice(currency, lines)
         else:
             sale = self.create_sale(currency, lines, method)
             self.do(call, 'sale.sale', 'progress_invoice', [sale])
