@@ -9,7 +9,7 @@ from itertools import chain
 from sql import Null
 from sql.aggregate import Sum
 from sql.conditionals import Case, Coalesce
-from sql.functions import Round
+from sql.functions import Floor, Mod, Round
 
 from trytond import __series__, backend
 from trytond.i18n import gettext
@@ -416,9 +416,16 @@ class AdvanceInvoice(
         type_name = cls.residual_amount._field.sql_type().base
 
         opening = Coalesce(table.opening_quantity, 0)
+        # The currency rounds the halves to even
+        units = Round(
+            (opening * table.unit_price).cast(type_name) / currency.rounding,
+            6)
+        floor = Floor(units)
+        twice = (units - floor) * 2
+        units = floor + Case(
+            ((twice > 1) | ((twice == 1) & (Mod(floor, 2) == 1)), 1), else_=0)
         amount = (
-            Round((opening * table.unit_price).cast(type_name),
-                currency.digits)
+            Round(units * currency.rounding, currency.digits)
             + Round(Coalesce(lines.billed_amount - lines.cancelled_amount, 0)
                 .cast(type_name), currency.digits))
         # SQLite uses float for sum

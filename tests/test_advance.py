@@ -481,6 +481,24 @@ def test_opening_quantity(account, project):
         only.click('valorize')
 
 
+@pytest.mark.parametrize('quantity, unit_price, amount', [
+        (.5, '0.01', '0'),
+        (1.5, '0.01', '0.02'),
+        (2.5, '0.01', '0.02'),
+        (2.51, '0.01', '0.03'),
+        (1.3, '0.01', '0.01'),
+        ])
+def test_opening_quantity_is_searched_to_the_cent(
+        project, quantity, unit_price, amount):
+    advance = create_advance(
+        project, unit_price=unit_price, opening_quantity=quantity)
+    assert advance.residual_amount == Decimal(amount)
+    assert advance.find([
+            ('id', '=', advance.id),
+            ('residual_amount', '=', Decimal(amount)),
+            ])
+
+
 def test_cancellation_typed_by_hand(project):
     advance = sell_advance(project, 1, '500')
     invoice = value(create_intervention(project, ('service', 1, '800')))
