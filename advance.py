@@ -884,7 +884,10 @@ class AdvanceInvoice(
             type_ = advance.work.project_type_used
             if (type_ and type_.consume == 'paid'
                     and line and line.invoice.state != 'paid'):
-                amount -= line.advance_amount
+                # What is not yet live or is credited is not in the residual
+                opening = advance.get_value(advance.opening_quantity)
+                unpaid = figures[advance].billed_amount - opening
+                amount = min(amount, figures[advance].residual_amount - unpaid)
             available[advance] = (max(amount, Decimal(0)), line)
         return available
 

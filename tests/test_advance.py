@@ -858,6 +858,26 @@ def test_pay_gates_only_what_is_new(account):
     assert residual(advance) == 4500
 
 
+def test_pay_does_not_gate_the_opening(account):
+    type_ = create_project_type(account, consume='paid')
+    project = create_project(type_)
+    advance = create_advance(project, opening_quantity=5)
+    billing = value(advance)
+    invoice = value(create_intervention(project, ('service', 1, '5000')))
+    assert amounts(invoice) == [5000, -2500]
+    invoice.delete()
+    post(billing)
+    credit_note = credit(billing)
+    write(credit_note.lines[0], quantity=-4.)
+    for _ in range(2):
+        invoice = value(create_intervention(project, ('service', 1, '5000')))
+        assert amounts(invoice) == [5000, -2500]
+        invoice.delete()
+        if credit_note.state == 'draft':
+            post(credit_note)
+    assert residual(advance) == 5500
+
+
 def test_advance_is_billed_once(project):
     advance = create_advance(project)
     cancelled = value(advance)
