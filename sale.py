@@ -149,10 +149,11 @@ class Sale(metaclass=PoolMeta):
         invoices = super()._invoices_for_state
         on_progress = self.invoice_method == 'progress' or self.on_progress
         # What is cancelled is billed again by the next document
-        return [
-            i for i in invoices
-            if not (on_progress or i.progress)
-            or (i.state != 'cancelled' and not i.is_progress_refund)]
+        billed_again = {
+            i for i in self.invoices
+            if (on_progress or i.progress)
+            and (i.state == 'cancelled' or i.is_progress_refund)}
+        return [i for i in invoices if i not in billed_again]
 
     def get_invoice_state(self):
         state = super().get_invoice_state()
@@ -324,6 +325,10 @@ class Sale(metaclass=PoolMeta):
             self.copy_resources_to(invoice)
         return invoice
 
+    def get_ordinary_invoice_lines(self):
+        "Return the lines of the invoices made without progress"
+        return list(chain(*(l.invoice_lines for l in self.line_lines)))
+
     @classmethod
     @ModelView.button
     def bill_on_progress(cls, sales):
@@ -333,7 +338,7 @@ class Sale(metaclass=PoolMeta):
         cls.lock(sales)
         lines, invoices = [], set()
         for sale in sales:
-            for line in chain(*(l.invoice_lines for l in sale.line_lines)):
+            for line in sale.get_ordinary_invoice_lines():
                 if not line.invoice:
                     lines.append(line)
                 elif line.invoice.state in OPEN:
@@ -701,3 +706,34 @@ class Amendment(metaclass=PoolMeta):
                     line=sale_line.rec_name,
                     quantity=line.quantity,
                     billed=billed))
+
+
+class Sale_AdvancePayment(metaclass=PoolMeta):
+    __name__ = 'sale.sale'
+
+    @classmethod
+    def check_progress_import(cls, sales, invoice):
+        super().check_progress_import(sales, invoice)
+        for sale in sales:
+            if (sale.advance_payment_eligible()
+                    and not sale.advance_payment_completed):
+                raise ProgressImportError(gettext(
+                        'project_progress_invoice.msg_sale_advance_payment',
+                        sale=sale.rec_name, invoice=invoice.rec_name))
+
+    @classmethod
+    def import_progress(cls, sales, invoice):
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        super().import_progress(sales, invoice)
+        Invoice.recall_advance_payments([invoice])
+
+    def get_ordinary_invoice_lines(self):
+        lines = super().get_ordinary_invoice_lines()
+        invoices = {l.invoice for l in lines if l.invoice}
+        for advance_line in self.advance_payment_lines:
+            for line in advance_line.invoice_lines:
+                lines.extend(
+                    l for l in line.advance_payment_recalled_lines
+                    if l.invoice in invoices)
+        return lines

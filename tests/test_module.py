@@ -12,7 +12,7 @@ class ProjectProgressInvoiceTestCase(
         PartyCompanyCheckEraseMixin, CompanyTestMixin, ModuleTestCase):
     "Test Project Progress Invoice module"
     module = 'project_progress_invoice'
-    extras = ['sale_amendment']
+    extras = ['sale_advance_payment', 'sale_amendment']
 
 
 del ModuleTestCase
