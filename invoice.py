@@ -2170,6 +2170,18 @@ class InvoiceLine_AdvancePayment(metaclass=PoolMeta):
         return line
 
 
+class Invoice_Correction(metaclass=PoolMeta):
+    __name__ = 'account.invoice'
+
+    @classmethod
+    def copy(cls, invoices, default=None):
+        default = default.copy() if default is not None else {}
+        if Transaction().context.get('_account_invoice_correction'):
+            # What is corrected is no work
+            default.setdefault('progress', False)
+        return super().copy(invoices, default=default)
+
+
 class _ProgressDeriver:
     """
     Derive the figures of progress of lines saved together
@@ -2706,3 +2718,15 @@ class SetProgress(Wizard):
     def transition_set_(self):
         self.record.set_progress_ratio(self.start.ratio, self.start.section)
         return 'end'
+
+
+class InvoiceCorrect(metaclass=PoolMeta):
+    __name__ = 'account.invoice.correct'
+
+    def do_correct(self, action):
+        for line in self.start.lines:
+            if line.progress_line:
+                raise ProgressLineError(gettext(
+                        'project_progress_invoice.msg_correct_progress',
+                        line=line.rec_name, invoice=line.invoice.rec_name))
+        return super().do_correct(action)

@@ -12,7 +12,9 @@ class ProjectProgressInvoiceTestCase(
         PartyCompanyCheckEraseMixin, CompanyTestMixin, ModuleTestCase):
     "Test Project Progress Invoice module"
     module = 'project_progress_invoice'
-    extras = ['sale_advance_payment', 'sale_amendment']
+    extras = [
+        'account_invoice_correction', 'sale_advance_payment',
+        'sale_amendment']
 
 
 del ModuleTestCase
