@@ -25,9 +25,9 @@ from trytond.transaction import (
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import (
-    AdvanceResidualError, ProgressAccessError, ProgressChangedError,
-    ProgressCompletedError, ProgressContractError, ProgressCreditError,
-    ProgressLineError)
+    AdvanceDepositError, AdvanceResidualError, ProgressAccessError,
+    ProgressChangedError, ProgressCompletedError, ProgressContractError,
+    ProgressCreditError, ProgressLineError)
 
 OPEN = ['draft', 'validated']
 # The quantities and prices from which an amount has more digits than a Decimal
@@ -2126,6 +2126,17 @@ class Invoice_AdvancePayment(metaclass=PoolMeta):
     def cancel(cls, invoices):
         super().cancel(invoices)
         cls._recall_again([i for i in invoices if i.recall_lines])
+
+    def call_deposit(self, account, description, maximum=None):
+        for line in self.recall_lines:
+            # It would be replaced and recalled again by the next invoice
+            if line.account == account:
+                raise AdvanceDepositError(gettext(
+                        'project_progress_invoice.msg_recall_deposit',
+                        account=account.rec_name,
+                        line=line.rec_name,
+                        invoice=self.rec_name))
+        return super().call_deposit(account, description, maximum=maximum)
 
 
 class InvoiceLine_AdvancePayment(metaclass=PoolMeta):

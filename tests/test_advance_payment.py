@@ -7,6 +7,8 @@ import pytest
 from proteus import Model, Wizard
 from trytond.modules.account.tests.tools import get_accounts
 from trytond.modules.account_invoice.invoice import Invoice
+from trytond.modules.sale_advance_payment.tests.tools import (
+    add_advance_payment_accounts, create_advance_payment_term)
 
 from .refused import refused
 from .tools import (
@@ -19,13 +21,9 @@ pytestmark = pytest.mark.usefixtures('database')
 
 @pytest.fixture(scope='module')
 def database():
-    from trytond.modules.sale_advance_payment.tests.tools import (
-        add_advance_payment_accounts, create_advance_payment_term)
     activate('sale_advance_payment')
     accounts = add_advance_payment_accounts(get_accounts())
-    create_advance_payment_term(
-        "30 %", '0.3 * untaxed_amount', accounts['advance_payment'],
-        delay=0).save()
+    create_term("30 %", accounts['advance_payment'])
     with pytest.MonkeyPatch.context() as monkeypatch:
         # To render the report takes a third of the time to post
         monkeypatch.setattr(
@@ -33,10 +31,15 @@ def database():
         yield
 
 
-def sell(*lines, paid=True, **kwargs):
+def create_term(name, account):
+    create_advance_payment_term(
+        name, '0.3 * untaxed_amount', account, delay=0).save()
+
+
+def sell(*lines, paid=True, term="30 %", **kwargs):
     "Return a sale with an advance payment of 30 %"
     sale = create_sale(*(lines or [(10, '100')]), state='draft', **kwargs)
-    sale.advance_payment_term = get('sale.advance_payment_term', "30 %")
+    sale.advance_payment_term = get('sale.advance_payment_term', term)
     sale.click('quote')
     sale.click('confirm')
     if paid:
@@ -331,3 +334,18 @@ def test_deposit_does_not_make_negative():
     assert first.untaxed_amount == -200
     recall_deposit(first, account)
     assert first.untaxed_amount == -200
+
+
+def test_advance_payment_is_not_recalled_as_deposit():
+    account = create_deposit_account("Deposit and Unearned Revenue")
+    account.type.unearned_revenue = True
+    account.type.save()
+    create_term("Deposit", account)
+    sale = sell(term="Deposit")
+    first = bill(sale, .5, post=False)
+    with refused(first, account):
+        recall_deposit(first, account)
+    first.click('post')
+    second = next_invoice(first, .6, post=False)
+    recall_deposit(second, account)
+    assert second.untaxed_amount == 100
