@@ -13,6 +13,7 @@ SERIES ?= 8.0
 DATABASE ?= sqlite
 PYTHON ?= python3
 TESTS ?= tests
+EXTRAS ?= test
 
 VENV := .venv/$(SERIES)
 INSTALLED := $(VENV)/.installed
@@ -37,6 +38,14 @@ test-all:
 			SERIES=$$series DATABASE=$$database || exit; \
 	done; done
 
+# Its own environment, for the modules beside change what the others test,
+# and its own cache, for a cache holds the databases of one environment.
+test-neighbours:
+	@PYTEST_ADDOPTS='-o cache_dir=.pytest_cache/neighbours' \
+		$(MAKE) --no-print-directory test \
+		VENV=.venv/$(SERIES)-neighbours EXTRAS=test,neighbours \
+		TESTS=tests/neighbours.py
+
 fuzz:
 	@$(MAKE) --no-print-directory test OPTIONS=--hypothesis-profile=fuzz \
 		TESTS='tests/test_fuzz_contract.py tests/test_fuzz_advance.py'
@@ -58,7 +67,7 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 		echo "The venv of Python is missing, on Debian:" \
 			"apt-get install python3-venv" >&2; exit 1; }
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check \
-		'trytond == $(SERIES).*' 'proteus == $(SERIES).*' -e '.[test]'
+		'trytond == $(SERIES).*' 'proteus == $(SERIES).*' -e '.[$(EXTRAS)]'
 	@cd $(MODULES) && ln -sfn ../../../../../../.. project_progress_invoice
 	@touch $@
 
