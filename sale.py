@@ -737,3 +737,14 @@ class Sale_AdvancePayment(metaclass=PoolMeta):
                     l for l in line.advance_payment_recalled_lines
                     if l.invoice in invoices)
         return lines
+
+
+class SaleLine_ProjectTask(metaclass=PoolMeta):
+    __name__ = 'sale.line'
+
+    def _get_work_quantity(self):
+        if (self.progress and self.unit
+                and self.sale.task_creation_method == 'invoice'):
+            # A part of a unit must not be rounded to the whole one
+            return self.unit.floor(self.progress_paid_quantity)
+        return super()._get_work_quantity()

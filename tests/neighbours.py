@@ -21,8 +21,8 @@ from trytond.tests.tools import activate_modules
 
 from .refused import refused
 from .tools import (
-    billed, create_deposit_account, create_sale, credit, get, next_invoice, pay, set_current,
-    setup_company, work)
+    billed, create_deposit_account, create_sale, credit, get, next_invoice,
+    pay, set_current, setup_company, work)
 
 MODULE = 'project_progress_invoice'
 NEIGHBOURS = [

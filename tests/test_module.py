@@ -14,7 +14,7 @@ class ProjectProgressInvoiceTestCase(
     module = 'project_progress_invoice'
     extras = [
         'account_invoice_correction', 'sale_advance_payment',
-        'sale_amendment']
+        'sale_amendment', 'sale_project_task']
 
 
 del ModuleTestCase
