@@ -54,7 +54,7 @@ nightly: test-all test-neighbours fuzz
 	@$(MAKE) --no-print-directory test-neighbours fuzz SERIES=8.2
 
 clean:
-	rm -rf .demo .pytest_cache .venv build *.egg-info
+	rm -rf .demo .hypothesis .pytest_cache .venv build *.egg-info
 
 # One bound on trytond is enough for all its modules, for each accepts but its
 # own series.  The link gives the tests of this folder their full name.

@@ -708,37 +708,6 @@ class Amendment(metaclass=PoolMeta):
                     billed=billed))
 
 
-class Sale_AdvancePayment(metaclass=PoolMeta):
-    __name__ = 'sale.sale'
-
-    @classmethod
-    def check_progress_import(cls, sales, invoice):
-        super().check_progress_import(sales, invoice)
-        for sale in sales:
-            if (sale.advance_payment_eligible()
-                    and not sale.advance_payment_completed):
-                raise ProgressImportError(gettext(
-                        'project_progress_invoice.msg_sale_advance_payment',
-                        sale=sale.rec_name, invoice=invoice.rec_name))
-
-    @classmethod
-    def import_progress(cls, sales, invoice):
-        pool = Pool()
-        Invoice = pool.get('account.invoice')
-        super().import_progress(sales, invoice)
-        Invoice.recall_advance_payments([invoice])
-
-    def get_ordinary_invoice_lines(self):
-        lines = super().get_ordinary_invoice_lines()
-        invoices = {l.invoice for l in lines if l.invoice}
-        for advance_line in self.advance_payment_lines:
-            for line in advance_line.invoice_lines:
-                lines.extend(
-                    l for l in line.advance_payment_recalled_lines
-                    if l.invoice in invoices)
-        return lines
-
-
 class SaleLine_ProjectTask(metaclass=PoolMeta):
     __name__ = 'sale.line'
 
