@@ -33,6 +33,9 @@ from trytond.transaction import Transaction
 from .refused import snapshot
 from .tools import activate, get
 
+pytestmark = pytest.mark.skipif(
+    backend.name != 'sqlite', reason="It is put back by a backup of SQLite")
+
 UNITS = ["Unit", "Hour", "Day", "Kilogram", "Gram"]
 TAXES = ['.2', '.055', '.021']
 # Digits and rate of the currencies beside the one of the company
@@ -739,6 +742,9 @@ def check_lines(document):
 def check_contract(contract, documents):
     "The documents follow each other and the last tells the sums"
     Line = Pool().get('account.invoice.line')
+    if all(d.state == 'cancelled' for d in documents):
+        # It bills nothing, what the sale billed meanwhile is not on it
+        return
     live = sorted(
         filter(is_live, documents), key=lambda d: (d.progress_number, d.id))
     numbers = [d.progress_number for d in live]
