@@ -636,7 +636,10 @@ def test_partial_credit(account, project):
 
 def test_nothing_is_billed_twice(project):
     advance = sell_advance(project)
-    intervention = create_intervention(project, ('service', 1, '500'))
+    # On PostgreSQL Tryton lets an invoice of nothing be paid once posted
+    intervention = create_intervention(
+        project, ('service', 1, '500'),
+        ('material', 1, '100', {'advance_invoice': None}))
     cancelled = value(intervention)
     cancelled.click('cancel')
     invoice = value(intervention)
@@ -829,7 +832,11 @@ def test_random_visits(account, project, seed):
             post(invoice)
             invoices.append(invoice)
             if step < .5:
-                post_credit(invoices.pop(), refund=step < .35)
+                # On PostgreSQL Tryton lets an invoice of nothing be paid once
+                # posted and refunds no paid invoice
+                post_credit(
+                    invoices.pop(),
+                    refund=step < .35 and invoice.state == 'posted')
         else:
             invoices.append(invoice)
         assert residual(advance) >= 0
