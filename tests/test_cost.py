@@ -32,8 +32,9 @@ def statements():
     execute = Cursor.execute
 
     def count(cursor, sql, *args, **kwargs):
-        if '"ir_' not in str(sql) and '"res_' not in str(sql):
-            counter[sql] += 1
+        statement = str(sql)  # psycopg composes some
+        if '"ir_' not in statement and '"res_' not in statement:
+            counter[statement] += 1
         return execute(cursor, sql, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
