@@ -20,6 +20,7 @@ from trytond.tests.test_tryton import (
 from trytond.tests.tools import activate_modules
 
 from .refused import refused
+from .test_scenario import run_scenario
 from .tools import (
     billed, create_deposit_account, create_sale, credit, get, next_invoice,
     pay, set_current, setup_company, work)
@@ -103,11 +104,7 @@ def beside(monkeypatch):
 @pytest.mark.usefixtures('beside')
 @pytest.mark.parametrize('scenario', get_scenarios())
 def test_scenario(scenario):
-    result = scenario.run(unittest.TestResult())
-    for _, reason in result.skipped:
-        pytest.skip(reason)
-    for _, report in result.errors + result.failures:
-        pytest.fail(report, pytrace=False)
+    run_scenario(scenario)
 
 
 @pytest.fixture(scope='module')

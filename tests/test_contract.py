@@ -297,13 +297,18 @@ def test_refund_brought_back_to_life():
     draft.click('post')
 
 
-def test_sale_of_cancelled_invoice_brought_back_to_life():
+def create_manual_sale_with_cancelled_contract():
     sale = create_sale((10, '10'), method='manual')
     invoice, = sale.click('progress_invoice')
     set_current(invoice, .3)
     invoice.click('post')
     invoice.click('cancel')
     sale.reload()
+    return sale, invoice
+
+
+def test_sale_of_cancelled_invoice_brought_back_to_life():
+    sale, invoice = create_manual_sale_with_cancelled_contract()
     assert sale.lines[0].quantity_to_invoice == 10
     invoice.reconciliation_lines[0].reconciliation.delete()
     invoice.reload()
@@ -316,12 +321,7 @@ def test_sale_of_cancelled_invoice_brought_back_to_life():
 
 
 def test_manual_sale_invoiced_after_its_contract_is_cancelled():
-    sale = create_sale((10, '10'), method='manual')
-    invoice, = sale.click('progress_invoice')
-    set_current(invoice, .3)
-    invoice.click('post')
-    invoice.click('cancel')
-    sale.reload()
+    sale, _ = create_manual_sale_with_cancelled_contract()
     assert (sale.state, sale.invoice_state) == ('processing', 'none')
     sale.click('manual_invoice')
     ordinary, = [i for i in sale.invoices if not i.progress]

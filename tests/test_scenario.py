@@ -12,6 +12,15 @@ def load_tests(*args, **kwargs):
     return load_doc_tests(__name__, __file__, *args, **kwargs)
 
 
+def run_scenario(scenario):
+    "Run the scenario and report what it says to pytest"
+    result = scenario.run(unittest.TestResult())
+    for _, reason in result.skipped:
+        pytest.skip(reason)
+    for _, report in result.errors + result.failures:
+        pytest.fail(report, pytrace=False)
+
+
 # pytest does not know the load_tests protocol
 @pytest.mark.parametrize(
     'scenario',
@@ -21,8 +30,4 @@ def load_tests(*args, **kwargs):
         key=str),
     ids=lambda scenario: os.path.basename(str(scenario)))
 def test_scenario(scenario):
-    result = scenario.run(unittest.TestResult())
-    for _, reason in result.skipped:
-        pytest.skip(reason)
-    for _, report in result.errors + result.failures:
-        pytest.fail(report, pytrace=False)
+    run_scenario(scenario)
