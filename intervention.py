@@ -576,11 +576,6 @@ class Intervention(InterventionMixin):
                             intervention=intervention.rec_name,
                             state=intervention.state_string))
 
-    @classmethod
-    def delete(cls, interventions):
-        with Transaction().set_context(_intervention_delete=True):
-            super().delete(interventions)
-
     def check_opened(self):
         "Check what it bills can still change"
         if self.state not in {'planned', 'done'}:
@@ -1037,15 +1032,15 @@ class InterventionLine(
         Intervention = pool.get('project.intervention')
         super().check_modification(
             mode, lines, values=values, external=external)
-        if Transaction().context.get('_intervention_delete'):
-            # They go with it
-            return
         if mode != 'write' or values.keys() - {'sequence'}:
             interventions = {l.intervention for l in lines}
             if mode == 'write' and values.get('intervention'):
                 interventions.add(Intervention(values['intervention']))
+            # They go with what is deleted
+            deleted = Transaction().delete_records['project.intervention']
             for intervention in interventions:
-                intervention.check_opened()
+                if intervention.id not in deleted:
+                    intervention.check_opened()
 
     @classmethod
     def copy(cls, lines, default=None):
