@@ -21,9 +21,12 @@ because a process has one backend:
     output, _ = process.communicate("go\n")
 """
 import os
+import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
 from urllib.parse import urlsplit
@@ -72,6 +75,44 @@ def postgresql_database():
     with start_server() as uri:
         run_code(uri, ACTIVATE)
         yield uri
+
+
+@contextmanager
+def start_trytond(uri, database=DATABASE, **options):
+    """
+    Start a server of Tryton on a free port and return its URL
+
+    The options are those of the section [database].
+    """
+    with TemporaryDirectory() as folder, socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = '%s:%s' % free.getsockname()
+        free.close()
+        config = Path(folder, 'trytond.conf')
+        config.write_text('\n'.join([
+                    '[web]', f'listen = {address}',
+                    '[database]', f'uri = {uri}',
+                    *(f'{n} = {v}' for n, v in options.items())]))
+        log = Path(folder, 'log')
+        with log.open('w') as file:
+            process = subprocess.Popen(
+                [Path(sys.executable).with_name('trytond'),
+                    '-c', config, '-d', database],
+                env=get_environment(uri, database),
+                stdout=file, stderr=file)
+        try:
+            while True:
+                assert process.poll() is None, log.read_text()
+                try:
+                    socket.create_connection(
+                        address.split(':'), timeout=1).close()
+                    break
+                except ConnectionRefusedError:
+                    time.sleep(.1)
+            yield f'http://{address}/{database}/rpc/'
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def start_script(uri, script, *args, database=DATABASE):

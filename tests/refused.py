@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 from trytond.exceptions import UserError
+from trytond.modules.account.tax import TaxableMixin
 from trytond.modules.project_progress_invoice import exceptions
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
@@ -44,3 +45,27 @@ def refused(*names, own=True):
     if own:
         assert type(info.value).__module__ == exceptions.__name__, info.value
     assert snapshot() == before
+
+
+@contextmanager
+def endless_rounding_refused():
+    """
+    Refuse what Tryton never ends
+
+    It takes what the rounding of the taxes of a document leaves from those
+    that are not 0, over and over, even when all are 0.
+    """
+    round_taxes = TaxableMixin._round_taxes
+
+    def _round_taxes(self, taxes):
+        if self.currency:
+            left = self.currency.round(
+                -sum(t.amount for t in taxes.values()), opposite=True)
+            if left and not any(
+                    self.currency.round(t.amount) for t in taxes.values()):
+                raise UserError("Only taxes that round to 0")
+        round_taxes(self, taxes)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(TaxableMixin, '_round_taxes', _round_taxes)
+        yield

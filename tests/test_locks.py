@@ -1,7 +1,25 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
 """Let users press buttons at the same time, each from a process"""
-from .postgresql import run_script, start_script
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.client import SERVICE_UNAVAILABLE
+from threading import Barrier
+from xmlrpc.client import Fault, ProtocolError
+
+from proteus.config import set_xmlrpc_session
+
+from .postgresql import run_script, start_script, start_trytond
+
+# What Tryton's clients wait before they press again on a busy server
+CLIENT_DELAYS = [1, 2, 3, 4, 5]
+PASSWORD = 'aXq-31-bVw'
+PASSWORD_SET = """
+    User = Model.get('res.user')
+    user, = User.find([('login', '=', 'admin')])
+    user.password = argv[1]
+    user.save()
+    """
 
 TOOLS = """
     from trytond.modules.project_progress_invoice.tests.tools import *
@@ -372,3 +390,48 @@ def test_advance_credited_while_it_is_used(postgresql_uri):
     assert [o.split()[0] for o in outputs] == ["done", "done"], outputs
     assert run_script(postgresql_uri, RESIDUAL, advance).split() == [
         '0.00', '250.00']
+
+
+def click_as_clients(url, *clicks):
+    """
+    Return what the server answered to each client that clicked at the same
+    time
+
+    Each click is a tuple of model, id and button.
+    """
+    barrier = Barrier(len(clicks))
+
+    def click(model, id_, button):
+        with set_xmlrpc_session(url, 'admin', PASSWORD) as config:
+            method = getattr(config.get_proxy(model), button)
+            barrier.wait()
+            for delay in [*CLIENT_DELAYS, None]:
+                try:
+                    method([int(id_)], config.context)
+                    return "done"
+                except Fault as fault:
+                    return fault.faultString
+                except ProtocolError as error:
+                    if error.errcode != SERVICE_UNAVAILABLE or delay is None:
+                        return str(error.errcode)
+                time.sleep(delay)
+
+    with ThreadPoolExecutor(len(clicks)) as executor:
+        return list(executor.map(click, *zip(*clicks)))
+
+
+def test_eight_clients_of_a_server(postgresql_uri):
+    drafts = run_script(postgresql_uri, EIGHT_DRAFTS).split()
+    posted = run_script(postgresql_uri, POSTED).strip()
+    run_script(postgresql_uri, PASSWORD_SET, PASSWORD)
+
+    with start_trytond(postgresql_uri, retry=40) as url:
+        posts = click_as_clients(
+            url, *(('account.invoice', d, 'post') for d in drafts))
+        nexts = click_as_clients(
+            url, *[('account.invoice', posted, 'next_progress_invoice')] * 8)
+
+    assert posts == ["done"] * 8
+    new = get_contract(postgresql_uri, posted)[1][0]
+    assert nexts.count("done") == 1, nexts
+    assert sum(f'({new})' in a for a in nexts) == 7, nexts
