@@ -1005,12 +1005,10 @@ class Invoice(metaclass=PoolMeta):
             for a in [l.advance_invoice, l.covered_by_advance] if a}
 
     @classmethod
-    def _lock_billing(cls, invoices):
-        pool = Pool()
-        Advance = pool.get('project.advance_invoice')
-        super()._lock_billing(invoices)
-        if advances := set().union(*(i.advances for i in invoices)):
-            Advance.lock(sorted(advances, key=lambda a: a.id))
+    def _get_billing_records(cls, invoices):
+        records = super()._get_billing_records(invoices)
+        records.extend(a for i in invoices for a in i.advances)
+        return records
 
     @classmethod
     def _check_billing(cls, invoices):
@@ -1026,18 +1024,16 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def _post(cls, invoices):
-        cls._lock_billing(invoices)
-        # The state may be already posted by post_batch or process
-        cls._check_advances([
-                i for i in invoices
-                if i.project_billing
-                and not (i.move and i.move.state == 'posted')])
         super()._post(invoices)
         cls._check_billing(invoices)
 
     @classmethod
+    def _check_posting(cls, invoices):
+        super()._check_posting(invoices)
+        cls._check_advances([i for i in invoices if i.project_billing])
+
+    @classmethod
     def _check_advances(cls, invoices):
-        "Check again what could have changed since the lines were made"
         pool = Pool()
         Line = pool.get('account.invoice.line')
         for invoice in invoices:

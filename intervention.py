@@ -26,7 +26,8 @@ from trytond.wizard import Button, StateAction, StateView, Wizard
 from .advance import ValorizeMixin
 from .exceptions import (
     InterventionAccessError, InterventionError, InterventionValidationError)
-from .invoice import LIMIT, OPEN, SLICE, ReadonlyMixin, editable
+from .invoice import (
+    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, lock_together)
 from .sale import SalePriceMixin
 
 
@@ -676,11 +677,10 @@ class Intervention(InterventionMixin):
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
         Invoice = pool.get('account.invoice')
-        advances = sorted({
+        advances = list({
                 l.advance_invoice for i in interventions for l in i.lines
-                if l.advance_invoice}, key=lambda a: a.id)
-        Advance.lock(advances)
-        cls.lock(interventions)
+                if l.advance_invoice})
+        lock_together([*advances, *interventions])
         interventions = [i for i in interventions if i.state != 'invoiced']
         for intervention in interventions:
             intervention.check_valorize()
@@ -1096,13 +1096,10 @@ class Invoice(metaclass=PoolMeta):
         return {l.intervention for l in self.lines if l.intervention}
 
     @classmethod
-    def _lock_billing(cls, invoices):
-        pool = Pool()
-        Intervention = pool.get('project.intervention')
-        super()._lock_billing(invoices)
-        if interventions := set().union(
-                *(i.interventions for i in invoices)):
-            Intervention.lock(sorted(interventions, key=lambda i: i.id))
+    def _get_billing_records(cls, invoices):
+        records = super()._get_billing_records(invoices)
+        records.extend(v for i in invoices for v in i.interventions)
+        return records
 
     @classmethod
     def _check_billing(cls, invoices):

@@ -4,7 +4,8 @@ import copy
 import math
 from collections import defaultdict, namedtuple
 from decimal import Context, Decimal
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 
 from sql import Null, Window
 from sql.aggregate import Max, Sum
@@ -21,7 +22,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
 from trytond.transaction import (
-    Transaction, check_access, without_check_access)
+    Transaction, TransactionError, check_access, without_check_access)
 from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .exceptions import (
@@ -99,6 +100,35 @@ class RecordFunction(fields.Function):
 
     def __deepcopy__(self, memo):
         return RecordFunction(copy.deepcopy(self._field, memo), self.getter)
+
+
+class _LockTogetherError(TransactionError):
+    def __init__(self, errors):
+        super().__init__()
+        self._errors = errors
+
+    def fix(self, extras):
+        super().fix(extras)
+        for error in self._errors:
+            error.fix(extras)
+
+
+def lock_together(records):
+    """
+    Lock the records of any models
+
+    The transaction restarts once for all of them, not once for each model.
+    """
+    errors = []
+    for model, m_records in groupby(
+            sorted(records, key=attrgetter('__name__')),
+            key=attrgetter('__class__')):
+        try:
+            model.lock(list(m_records))
+        except TransactionError as error:
+            errors.append(error)
+    if errors:
+        raise _LockTogetherError(errors)
 
 
 def check_readonly(cls, names, values, records=None):
@@ -620,24 +650,46 @@ class Invoice(metaclass=PoolMeta):
             ]
 
     @classmethod
-    def _lock_billing(cls, invoices):
+    def _lock_billing(cls, invoices, post=False):
         """
-        Lock the sales then the contracts of the progress invoices
+        Lock what the invoices bill and, to post, also the sequences
 
         It must be called before any sum because it may restart the
         transaction.
         """
+        invoices = [i for i in invoices if i._is_billing]
+        to_lock = cls._get_billing_records(invoices)
+        if post:
+            to_lock.extend(cls._get_posting_sequences(invoices))
+        lock_together(to_lock)
+
+    @classmethod
+    def _get_billing_records(cls, invoices):
+        "Return the records that one invoice can bill at a time"
+        records = [s for i in invoices if i.progress for s in i.sales]
+        records.extend(
+            i.progress_contract for i in invoices if i.progress_contract)
+        return records
+
+    @classmethod
+    def _get_posting_sequences(cls, invoices):
+        "Return the sequences that number the invoices and their moves"
         pool = Pool()
-        Sale = pool.get('sale.sale')
-        invoices = [i for i in invoices if i.progress]
-        if not invoices:
-            return
-        if sales := {s for i in invoices for s in i.sales}:
-            Sale.lock(sorted(sales, key=lambda s: s.id))
-        if contracts := {
-                i.progress_contract.id for i in invoices
-                if i.progress_contract}:
-            cls.lock(cls.browse(sorted(contracts)))
+        Date = pool.get('ir.date')
+        Period = pool.get('account.period')
+        sequences = []
+        for invoice in invoices:
+            if not invoice.number:
+                sequences.append(invoice._number_sequence()[0])
+            if not invoice.move:
+                with Transaction().set_context(company=invoice.company.id):
+                    today = Date.today()
+                period = Period.find(
+                    invoice.company,
+                    date=invoice.accounting_date
+                    or invoice.invoice_date or today)
+                sequences.append(period.move_sequence_used)
+        return sequences
 
     @classmethod
     def check_progress_open(cls, contract, invoice=None):
@@ -947,8 +999,13 @@ class Invoice(metaclass=PoolMeta):
             Line.update_progress([l for d in drafts for l in d.lines])
 
     @classmethod
-    def _check_progress_posting(cls, invoices):
+    def _check_posting(cls, invoices):
         "Check again under the lock what could have changed since the draft"
+        if progress := [i for i in invoices if i.progress]:
+            cls._check_progress_posting(progress)
+
+    @classmethod
+    def _check_progress_posting(cls, invoices):
         pool = Pool()
         Line = pool.get('account.invoice.line')
         contracts = set()
@@ -993,25 +1050,23 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     @ModelView.button
     def post(cls, invoices):
-        cls._lock_billing(invoices)
+        cls._lock_billing(invoices, post=True)
         super().post(invoices)
 
     @classmethod
     def _post(cls, invoices):
         pool = Pool()
         Line = pool.get('account.invoice.line')
-        progress = [i for i in invoices if i.progress]
-        if progress:
-            cls._lock_billing(progress)
+        if billing := [i for i in invoices if i._is_billing]:
+            cls._lock_billing(billing, post=True)
             # The state may be already posted by post_batch or process
-            to_check = [
-                i for i in progress
-                if not i.move or i.move.state != 'posted']
-            if to_check:
-                cls._check_progress_posting(to_check)
-            Line._set_sale_lines([
-                    l.progress_line for i in progress for l in i.lines
-                    if l.progress_line])
+            cls._check_posting([
+                    i for i in billing
+                    if not i.move or i.move.state != 'posted'])
+        progress = [i for i in invoices if i.progress]
+        Line._set_sale_lines([
+                l.progress_line for i in progress for l in i.lines
+                if l.progress_line])
         super()._post(invoices)
         if progress:
             cls.update_progress({i.progress_contract for i in progress})

@@ -85,15 +85,15 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def _post(cls, invoices):
-        cls._lock_billing(invoices)
-        # The state may be already posted by post_batch or process
-        cls._check_recalls([
-                i for i in invoices
-                if not i.move or i.move.state != 'posted'])
         super()._post(invoices)
         cls._recall_again([
                 i for i in invoices
                 if i.progress_credited_invoice and i.recall_lines])
+
+    @classmethod
+    def _check_posting(cls, invoices):
+        super()._check_posting(invoices)
+        cls._check_recalls(invoices)
 
     @classmethod
     def _check_recalls(cls, invoices):

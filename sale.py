@@ -18,7 +18,8 @@ from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import PriceError, ProgressAccessError, ProgressImportError
 from .invoice import (
-    OPEN, SLICE, ReadonlyMixin, RecordFunction, same_quantity, to_quantity)
+    OPEN, SLICE, ReadonlyMixin, RecordFunction, lock_together, same_quantity,
+    to_quantity)
 
 
 class Sale(metaclass=PoolMeta):
@@ -234,9 +235,8 @@ class Sale(metaclass=PoolMeta):
         "Add to the draft progress invoice the lines of the sales"
         pool = Pool()
         Invoice = pool.get('account.invoice')
-        cls.lock(sales)
-        if invoice.progress_contract:
-            Invoice.lock([invoice.progress_contract])
+        lock_together([
+                *sales, *filter(None, [invoice.progress_contract])])
         if (invoice.state != 'draft' or not invoice.progress
                 or invoice.progress_credited_invoice):
             raise ProgressImportError(gettext(

@@ -307,7 +307,9 @@ def check_cover(invoice, lines):
             l.amount >= 0 for l in lines if not l.advance_cancellation):
         assert invoice.untaxed_amount >= 0
     taxes = {tuple(sorted(t.id for t in l.taxes)) for l in lines}
-    if (not invoice.untaxed_amount and len(taxes) == 1
+    # As in Tryton, the taxes do not follow a line saved without its invoice
+    # when it takes no part in a cancellation
+    if (cancelled and not invoice.untaxed_amount and len(taxes) == 1
             and all(t.type == 'percentage' for l in lines for t in l.taxes)):
         assert invoice.tax_amount == 0
 

@@ -220,6 +220,10 @@ class ContractMachine(RuleBasedStateMachine):
         self.posted = [r[0] for r in rows if r[1] == 'posted']
         self.cancelled = [
             r[0] for r in rows if r[1] == 'cancelled' and r[3]]
+        self.uncancelled = [
+            r[0] for r in rows if r[1] in ['draft', 'validated', 'posted']]
+        self.undoable = [
+            r[0] for r in rows if r[1] in ['validated', 'cancelled']]
         self.all = [r[0] for r in rows]
 
     def do(self, function, *args, **kwargs):
@@ -552,9 +556,10 @@ class ContractMachine(RuleBasedStateMachine):
         self.do(call, 'account.invoice', 'post', [self.pick(self.open, index)])
 
     @rule(index=indexes)
-    @with_records('all')
+    @with_records('undoable')
     def draft(self, index):
-        self.do(call, 'account.invoice', 'draft', [self.pick(self.all, index)])
+        self.do(call, 'account.invoice', 'draft',
+            [self.pick(self.undoable, index)])
 
     @rule(index=indexes)
     @with_records('drafts')
@@ -599,10 +604,10 @@ class ContractMachine(RuleBasedStateMachine):
             self.pick(self.live, index), 'credit', {'with_refund': refund})
 
     @rule(index=indexes)
-    @with_records('all')
+    @with_records('uncancelled')
     def cancel(self, index):
         self.do(call, 'account.invoice', 'cancel',
-            [self.pick(self.all, index)])
+            [self.pick(self.uncancelled, index)])
 
     @rule(index=indexes)
     @with_records('cancelled')
