@@ -3,6 +3,7 @@
 # make test-all         run the tests on both series and both databases
 # make test-neighbours  run the scenarios of Tryton's modules beside this one
 # make fuzz             try thousands of odd contracts and advances
+# make bench            measure it beside plain Tryton
 # make nightly          run all of them
 # make clean            remove what they have made
 #
@@ -50,11 +51,16 @@ fuzz:
 	@$(MAKE) --no-print-directory test OPTIONS=--hypothesis-profile=fuzz \
 		TESTS='tests/test_fuzz_contract.py tests/test_fuzz_advance.py'
 
+bench: $(INSTALLED)
+	@$(VENV)/bin/python -W ignore bench/bench.py $(OPTIONS) .bench/sqlite.json
+	@$(RUN_postgresql) $(VENV)/bin/python -W ignore bench/bench.py $(OPTIONS) \
+		.bench/postgresql.json
+
 nightly: test-all test-neighbours fuzz
 	@$(MAKE) --no-print-directory test-neighbours fuzz SERIES=8.2
 
 clean:
-	rm -rf .demo .hypothesis .pytest_cache .venv build *.egg-info
+	rm -rf .bench .demo .hypothesis .pytest_cache .venv build *.egg-info
 
 # One bound on trytond is enough for all its modules, for each accepts but its
 # own series.  The link gives the tests of this folder their full name.
@@ -71,4 +77,4 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 	@cd $(MODULES) && ln -sfn ../../../../../../.. project_progress_invoice
 	@touch $@
 
-.PHONY: help demo test test-all test-neighbours fuzz nightly clean
+.PHONY: help demo test test-all test-neighbours fuzz bench nightly clean

@@ -871,8 +871,8 @@ class AdvanceInvoice(
     @classmethod
     def get_available(cls, advances):
         """
-        Return for each advance the amount that can be cancelled and the line
-        that bills it
+        Return for each advance the amount that can be cancelled, the line
+        that bills it and, once it was cancelled, the description for that
 
         The advances must be locked.
         """
@@ -888,7 +888,7 @@ class AdvanceInvoice(
                 opening = advance.get_value(advance.opening_quantity)
                 unpaid = figures[advance].billed_amount - opening
                 amount = min(amount, figures[advance].residual_amount - unpaid)
-            available[advance] = (max(amount, Decimal(0)), line)
+            available[advance] = (max(amount, Decimal(0)), line, None)
         return available
 
     def cancel(self, amount, available):
@@ -897,14 +897,16 @@ class AdvanceInvoice(
 
         What they cancel is taken from what is available.
         """
-        left, line = available[self]
+        left, line, description = available[self]
         amount = min(amount, left)
         if amount <= 0:
             return []
-        available[self] = (left - amount, line)
-        return [self._get_cancellation_line(amount, line)]
+        if description is None:
+            description = self._get_cancellation_description(line)
+        available[self] = (left - amount, line, description)
+        return [self._get_cancellation_line(amount, description, line)]
 
-    def _get_cancellation_line(self, amount, billed=None):
+    def _get_cancellation_line(self, amount, description, billed=None):
         """
         Return the line that cancels the amount
 
@@ -923,7 +925,7 @@ class AdvanceInvoice(
             advance_invoice=self,
             advance_cancellation=True,
             product=type_.cancellation_product if type_ else None,
-            description=self._get_cancellation_description(billed),
+            description=description,
             quantity=-self.compute_quantity(
                 amount, cancelled.unit_price, self.currency),
             unit=cancelled.unit,

@@ -10,7 +10,7 @@ from operator import attrgetter
 from sql import Null, Window
 from sql.aggregate import Max, Sum
 from sql.conditionals import Case
-from sql.functions import RowNumber
+from sql.functions import CurrentTimestamp, RowNumber
 from sql.operators import Exists
 
 from trytond import __series__, backend
@@ -2038,8 +2038,10 @@ class InvoiceLine(metaclass=PoolMeta):
                 l for l in lines if l.progress_current_quantity is not None]
             if progress:
                 cls._set_contract_lines(progress)
-        if mode != 'delete' and (
-                field_names is None or field_names & cls._progress_depends):
+        if mode == 'delete':
+            return
+        cls._mark_invoices(lines)
+        if field_names is None or field_names & cls._progress_depends:
             cls._update_progress_taxes(
                 [l for l in lines if l.invoice and l.invoice.progress])
 
@@ -2067,6 +2069,28 @@ class InvoiceLine(metaclass=PoolMeta):
                 SaleLine.write(SaleLine.browse(sale_lines), {'progress': True})
 
     @classmethod
+    def _mark_invoices(cls, lines):
+        """
+        Let the invoices of the lines be modified
+
+        The database then lets no one post them at the same time.
+        """
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        transaction = Transaction()
+        if transaction.context.get('_progress_invoice'):
+            # Invoice is modified itself
+            return
+        cursor = transaction.connection.cursor()
+        table = Invoice.__table__()
+        invoices = {l.invoice for l in lines if l.invoice}
+        for ids in grouped_slice(
+                [i.id for i in invoices if i._is_billing], SLICE):
+            cursor.execute(*table.update(
+                    [table.write_date], [CurrentTimestamp()],
+                    where=fields.SQL_OPERATORS['in'](table.id, list(ids))))
+
+    @classmethod
     def _update_progress_taxes(cls, lines):
         # The taxes of a saved invoice follow the lines saved on their own
         pool = Pool()
@@ -2087,6 +2111,7 @@ class InvoiceLine(metaclass=PoolMeta):
         # The queued tasks must not inherit the context
         context = Transaction().context
         in_invoice = context.get('_progress_invoice')
+        cls._mark_invoices(lines)
         with Transaction().set_context(_progress_invoice=False):
             callbacks = super().on_delete(lines)
         invoices = {
