@@ -10,6 +10,7 @@ import pytest
 from proteus import Model
 from trytond import backend
 from trytond.tests.tools import activate_modules
+from trytond.transaction import Transaction
 
 from .tools import (
     activate, create_deposit_account, create_project, create_project_type,
@@ -246,6 +247,40 @@ def test_statements_do_not_grow_with_the_contract():
     # by slices.  What grows would show on each of the last, unlike a reading
     # by chance.
     assert min(costs[-3:]) < costs[1] + len(costs) - 2, costs
+
+
+def count_restarts(function):
+    "Return how often the transaction restarts to lock what it met"
+    restarts = 0
+    start = Transaction.start
+
+    def count(*args, **extras):
+        nonlocal restarts
+        restarts += bool(extras.get('_lock_records'))
+        return start(*args, **extras)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Transaction, 'start', count)
+        function()
+    return restarts
+
+
+def test_post_locks_everything_at_once():
+    activate()
+    sale = create_sale((1, '10'), method='manual')
+    sale.click('manual_invoice')
+    ordinary = sale.invoices[0]
+    first, = create_sale((1, '10')).click('progress_invoice')
+    set_current(first, .5)
+    intervention, = create_project_interventions(1)
+    intervention.click('valorize')
+    covered = intervention.invoices[0]
+    # The task that processes the sale locks it by itself
+    assert count_restarts(lambda: ordinary.click('post')) == 2 + 1
+    assert count_restarts(lambda: first.click('post')) == 1 + 1
+    # Without SELECT FOR UPDATE account_deposit locks the table of the moves
+    assert count_restarts(lambda: covered.click('post')) == (
+        1 + (backend.name == 'sqlite'))
 
 
 def test_what_bills_nothing_makes_no_move_line():
