@@ -4,11 +4,13 @@
 # make test-neighbours  run the scenarios of Tryton's modules beside this one
 # make fuzz             try thousands of odd contracts and advances
 # make bench            measure it beside plain Tryton
-# make nightly          run all of them
+# make growth           draw in doc/ how it grows with the lines
+# make nightly          run all the tests
 # make clean            remove what they have made
 #
 # SERIES=8.2 make test does the same on that series of Tryton, and
-# DATABASE=postgresql make test on PostgreSQL.
+# DATABASE=postgresql make test on PostgreSQL.  make bench takes both databases
+# unless one is named.
 
 SERIES ?= 8.0
 DATABASE ?= sqlite
@@ -21,6 +23,7 @@ INSTALLED := $(VENV)/.installed
 MODULES := $(VENV)/lib/python3.*/site-packages/trytond/modules
 RUN_sqlite :=
 RUN_postgresql := $(VENV)/bin/python tests/postgresql.py
+BENCHED := $(if $(filter file,$(origin DATABASE)),sqlite postgresql,$(DATABASE))
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -51,10 +54,21 @@ fuzz:
 	@$(MAKE) --no-print-directory test OPTIONS=--hypothesis-profile=fuzz \
 		TESTS='tests/test_fuzz_contract.py tests/test_fuzz_advance.py'
 
-bench: $(INSTALLED)
-	@$(VENV)/bin/python -W ignore bench/bench.py $(OPTIONS) .bench/sqlite.json
-	@$(RUN_postgresql) $(VENV)/bin/python -W ignore bench/bench.py $(OPTIONS) \
-		.bench/postgresql.json
+bench: $(addprefix bench-,$(BENCHED))
+
+bench-sqlite bench-postgresql: bench-%: $(INSTALLED)
+	@$(RUN_$*) $(VENV)/bin/python -W ignore bench/bench.py $(OPTIONS) \
+		.bench/$(SERIES)-$*.json
+
+# Its own environment, for what draws is not needed elsewhere
+growth:
+	@$(MAKE) --no-print-directory draw-growth \
+		VENV=.venv/$(SERIES)-bench EXTRAS=test,bench
+
+draw-growth: $(INSTALLED)
+	@$(RUN_$(DATABASE)) $(VENV)/bin/python -W ignore bench/bench.py --growth \
+		$(OPTIONS) .bench/growth.json
+	@$(VENV)/bin/python bench/chart.py .bench/growth.json doc/growth.svg
 
 nightly: test-all test-neighbours fuzz
 	@$(MAKE) --no-print-directory test-neighbours fuzz SERIES=8.2
@@ -77,4 +91,5 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 	@cd $(MODULES) && ln -sfn ../../../../../../.. project_progress_invoice
 	@touch $@
 
-.PHONY: help demo test test-all test-neighbours fuzz bench nightly clean
+.PHONY: help demo test test-all test-neighbours fuzz nightly clean
+.PHONY: bench bench-sqlite bench-postgresql growth draw-growth

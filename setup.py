@@ -68,6 +68,7 @@ setup(name=f'trytond_{name}',
             'pytest-xdist',
             *require_modules('extras_depend'),
             ],
+        'bench': ['matplotlib >= 3.6'],
         # The modules whose scenarios are run beside this one
         'neighbours': [require(f'trytond_{module}') for module in [
                 'account_asset',

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trytond
+import trytond.config
 import trytond.modules.project_progress_invoice as module
 from hypothesis import HealthCheck, Phase, settings
 
@@ -44,6 +45,9 @@ def get_key():
 
 
 def pytest_configure(config):
+    # SQLite can not roll back the transaction in which Tryton renews its
+    # caches: what is started again there would find its own half
+    trytond.config.set('cache', 'clean_timeout', str(24 * 60 * 60))
     folder = config.cache.mkdir(f'trytond-{trytond.__series__}')
     cache = folder / get_key()
     for path in folder.iterdir():
