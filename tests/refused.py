@@ -47,6 +47,10 @@ def refused(*names, own=True):
     assert snapshot() == before
 
 
+class EndlessRoundingError(UserError):
+    pass
+
+
 @contextmanager
 def endless_rounding_refused():
     """
@@ -63,7 +67,7 @@ def endless_rounding_refused():
                 -sum(t.amount for t in taxes.values()), opposite=True)
             if left and not any(
                     self.currency.round(t.amount) for t in taxes.values()):
-                raise UserError("Only taxes that round to 0")
+                raise EndlessRoundingError("Only taxes that round to 0")
         round_taxes(self, taxes)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
