@@ -39,25 +39,15 @@ def has_fixed_tax(taxes):
 
 
 class AdvanceFigures(namedtuple('AdvanceFigures', [
-                'billed_quantity', 'billed_amount',
-                'cancelled_quantity', 'cancelled_amount',
-                'credited_amount'])):
+                'billed_amount', 'cancelled_amount', 'credited_amount'])):
     """
-    What was billed and cancelled of an advance
+    What was billed and cancelled of an advance, in its currency
 
-    Quantities are Decimal in its unit and amounts in its currency.  Billed
-    is what live documents and the opening billed less what live credit notes
-    credited, cancelled what live and open documents cancelled and credited
-    what open credit notes are about to credit of what was billed.
+    Billed is what live documents and the opening billed less what live credit
+    notes credited, cancelled what live and open documents cancelled and
+    credited what open credit notes are about to credit of what was billed.
     """
     __slots__ = ()
-
-    @property
-    def residual_quantity(self):
-        # The value rules
-        if not self.residual_amount:
-            return Decimal(0)
-        return self.billed_quantity - self.cancelled_quantity
 
     @property
     def residual_amount(self):
@@ -330,8 +320,8 @@ class AdvanceInvoice(
     @classmethod
     def _get_lines_figures(cls, advances=None):
         """
-        Return the query of the sums of the lines by advance and the columns
-        of AdvanceFigures
+        Return the query of the sums of the lines by advance, with the columns
+        of AdvanceFigures and the quantity that is left
         """
         pool = Pool()
         Invoice = pool.get('account.invoice')
@@ -357,11 +347,10 @@ class AdvanceInvoice(
             .join(invoice, condition=line.invoice == invoice.id)
             .select(
                 line.advance_invoice.as_('advance'),
-                sum_(billed, line.quantity).as_('billed_quantity'),
                 sum_(billed, line.advance_amount).as_('billed_amount'),
-                sum_(cancelled, -line.quantity).as_('cancelled_quantity'),
                 sum_(cancelled, -line.advance_amount).as_('cancelled_amount'),
                 sum_(credited, -line.advance_amount).as_('credited_amount'),
+                sum_(billed | cancelled, line.quantity).as_('quantity'),
                 where=where,
                 group_by=line.advance_invoice))
 
@@ -374,45 +363,31 @@ class AdvanceInvoice(
             query = cls._get_lines_figures(list(sub_advances))
             if backend.name == 'sqlite':
                 sqlite_apply_types(
-                    query, [None, None, 'NUMERIC', None] + ['NUMERIC'] * 2)
+                    query, [None] + ['NUMERIC'] * 3 + [None])
             cursor.execute(*query)
-            sums.update((row[0], row[1:]) for row in cursor)
+            sums.update((id_, amounts) for id_, *amounts, _ in cursor)
         figures = {}
         for advance in advances:
-            opening = to_quantity(advance.opening_quantity)
-            (billed_quantity, billed_amount,
-                cancelled_quantity, cancelled_amount,
-                credited_amount) = sums.get(advance.id, [Decimal(0)] * 5)
+            billed, cancelled, credited = sums.get(
+                advance.id, [Decimal(0)] * 3)
             round_ = advance.currency.round
             figures[advance] = AdvanceFigures(
-                to_quantity(billed_quantity) + opening,
-                round_(billed_amount + advance.get_value(opening)),
-                to_quantity(cancelled_quantity),
-                round_(cancelled_amount),
-                round_(credited_amount))
+                round_(billed + advance.get_value(advance.opening_quantity)),
+                round_(cancelled),
+                round_(credited))
         return figures
 
     @classmethod
-    def get_residuals(cls, advances, names):
-        result = {n: {} for n in names}
-        for advance, figures in cls.get_figures(advances).items():
-            values = {
-                'residual_quantity': float(figures.residual_quantity),
-                'residual_amount': figures.residual_amount,
-                }
-            for name in names:
-                result[name][advance.id] = values[name]
-        return result
-
-    @classmethod
-    def search_residual(cls, name, clause):
+    def _get_residuals(cls, advances=None):
+        """
+        Return the table of the advances joined with the sums of their lines
+        and the expressions of the residual quantity and amount by name
+        """
         pool = Pool()
         Currency = pool.get('currency.currency')
-        _, operator, value = clause
-        Operator = fields.SQL_OPERATORS[operator]
         table = cls.__table__()
         currency = Currency.__table__()
-        lines = cls._get_lines_figures()
+        lines = cls._get_lines_figures(advances)
         type_name = cls.residual_amount._field.sql_type().base
 
         opening = Coalesce(table.opening_quantity, 0)
@@ -430,23 +405,50 @@ class AdvanceInvoice(
                 .cast(type_name), currency.digits))
         # SQLite uses float for sum
         amount = Round(amount, currency.digits).cast(type_name)
-        if name == 'residual_amount':
-            expression = amount
-        else:
-            quantity = opening + Coalesce(
-                lines.billed_quantity - lines.cancelled_quantity, 0)
-            expression = Case(
+        quantity = opening + Coalesce(lines.quantity, 0)
+        tables = (table
+            .join(currency, condition=table.currency == currency.id)
+            .join(lines, 'LEFT', condition=lines.advance == table.id))
+        return tables, {
+            # The value rules
+            'residual_quantity': Case(
                 (amount == 0, 0),
-                else_=Round(quantity.cast(type_name), 10))
+                else_=Round(quantity.cast(type_name), 10)),
+            'residual_amount': amount,
+            }
+
+    @classmethod
+    def get_residuals(cls, advances, names):
+        cursor = Transaction().connection.cursor()
+        result = {n: {} for n in names}
+        for sub_advances in grouped_slice(advances, SLICE):
+            sub_advances = list(sub_advances)
+            tables, residuals = cls._get_residuals(sub_advances)
+            table = tables.left.left
+            query = tables.select(
+                table.id, *(residuals[n].as_(n) for n in names),
+                where=fields.SQL_OPERATORS['in'](
+                    table.id, [a.id for a in sub_advances]))
+            if backend.name == 'sqlite':
+                sqlite_apply_types(query, [None] + ['NUMERIC'] * len(names))
+            cursor.execute(*query)
+            for id_, *values in cursor:
+                for name, value in zip(names, values):
+                    result[name][id_] = value
+        return result
+
+    @classmethod
+    def search_residual(cls, name, clause):
+        _, operator, value = clause
+        Operator = fields.SQL_OPERATORS[operator]
+        tables, residuals = cls._get_residuals()
+        table = tables.left.left
         if isinstance(value, (list, tuple, set)):
             value = [float(v) if v is not None else None for v in value]
         elif value is not None:
             value = float(value)
-        query = (table
-            .join(currency, condition=table.currency == currency.id)
-            .join(lines, 'LEFT', condition=lines.advance == table.id)
-            .select(table.id, where=Operator(expression, value)))
-        return [('id', 'in', query)]
+        return [('id', 'in', tables.select(
+                    table.id, where=Operator(residuals[name], value)))]
 
     @classmethod
     def get_billing_lines(cls, advances):
@@ -1460,8 +1462,10 @@ class InvoiceLine(metaclass=PoolMeta):
             return
         if field_names is None or field_names & {'account', 'invoice'}:
             cls.check_deposit_account(lines)
-        if field_names is None or field_names & {
-                'quantity', 'unit_price', 'invoice'}:
+        if (not Transaction().context.get('_advance_proposals')
+                and (field_names is None or field_names & {
+                        'quantity', 'unit_price', 'invoice'})):
+            # Else they are cancelled once all the lines are saved
             cls.update_cancellations(
                 {l.invoice for l in lines
                     if l.invoice

@@ -9,6 +9,7 @@ from sql import Null
 from sql.aggregate import Sum
 from sql.functions import CharLength
 
+import trytond.config as config
 from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import (
@@ -17,7 +18,7 @@ from trytond.modules.currency.fields import Monetary
 from trytond.modules.party.exceptions import EraseError
 from trytond.modules.product import price_digits
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Bool, Eval, If
+from trytond.pyson import Bool, Eval, If, PYSONEncoder
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
 from trytond.transaction import (
     Transaction, check_access, without_check_access)
@@ -29,6 +30,9 @@ from .exceptions import (
 from .invoice import (
     LIMIT, OPEN, SLICE, ReadonlyMixin, editable, lock_together)
 from .sale import SalePriceMixin
+
+# The most interventions that are valued at once when there are workers
+LARGE = 100
 
 
 class InterventionMixin(ReadonlyMixin, Workflow, ModelSQL, ModelView):
@@ -687,20 +691,25 @@ class Intervention(InterventionMixin):
         cls._check_billed(interventions)
         available = Advance.get_available(advances)
 
-        def key(intervention):
-            return intervention.work.id, intervention.party.id
-
         invoices = []
-        for _, grouped in groupby(
-                sorted(interventions, key=lambda i: (*key(i), i.date, i.id)),
-                key=key):
-            grouped = list(grouped)
+        for grouped in cls.group_by_invoice(interventions):
             invoice = grouped[0].work.get_project_invoice(grouped[0].party)
             invoice.lines = [
                 l for i in grouped for l in i.get_invoice_lines(available)]
             invoices.append(invoice)
         Invoice.save(invoices)
         cls._set_invoiced(interventions)
+
+    @classmethod
+    def group_by_invoice(cls, interventions):
+        "Return the lists of the interventions that share an invoice"
+        def key(intervention):
+            return intervention.work.id, intervention.party.id
+
+        return [
+            list(grouped) for _, grouped in groupby(
+                sorted(interventions, key=lambda i: (*key(i), i.date, i.id)),
+                key=key)]
 
     def check_valorize(self):
         def refuse(message):
@@ -1196,8 +1205,24 @@ class ValueInterventions(Wizard):
             interventions = Intervention.search(self._get_domain())
         # What it bills is read without access to the accounting
         interventions = Intervention.browse(interventions)
+        at_once, later = interventions, []
+        if (len(interventions) > LARGE
+                and config.getboolean('queue', 'worker', default=False)):
+            # The user is told what is refused
+            for intervention in interventions:
+                intervention.check_valorize()
+            at_once, *later = Intervention.group_by_invoice(interventions)
         with check_access():
-            Intervention.valorize(interventions)
+            Intervention.valorize(at_once)
+        for grouped in later:
+            Intervention.__queue__.valorize(grouped)
+        if later:
+            # The list fills as the workers make the invoices
+            action['pyson_domain'] = PYSONEncoder().encode([
+                    ('lines.intervention', 'in',
+                        [i.id for i in interventions]),
+                    ])
+            return action, {}
         invoices = Intervention.get_billing_invoices(interventions)
         return action, {'res_id': [i.id for i in invoices]}
 

@@ -432,23 +432,26 @@ def get_advances(count):
 
 
 def read_residuals(count):
-    advances = get_advances(count)
-    yield
-    values = call('project.advance_invoice', 'read', advances, [
-            'residual_quantity', 'residual_amount'])
-    yield
-    assert [v['residual_amount'] for v in values] == [Decimal(5000)] * count
+    with Transaction().start(DB_NAME, 1, readonly=True):
+        Advance = Pool().get('project.advance_invoice')
+        advances = Advance.browse(get_advances(count))
+        yield
+        values = Advance.get_residuals(
+            advances, ['residual_quantity', 'residual_amount'])
+        yield
+    assert set(values['residual_quantity'].values()) == {10}
+    assert list(values['residual_amount'].values()) == [5000] * count
 
 
 def sum_residuals(count):
     "Read the same with one query"
     advances = get_advances(count)
-    yield
-    with Transaction().start(DB_NAME, 1, readonly=True):
+    with Transaction().start(DB_NAME, 1, readonly=True) as transaction:
         pool = Pool()
         line = pool.get('account.invoice.line').__table__()
         invoice = pool.get('account.invoice').__table__()
-        cursor = Transaction().connection.cursor()
+        cursor = transaction.connection.cursor()
+        yield
         cursor.execute(*line
             .join(invoice, condition=line.invoice == invoice.id)
             .select(
@@ -458,7 +461,7 @@ def sum_residuals(count):
                 & invoice.state.in_(['posted', 'paid']),
                 group_by=line.advance_invoice))
         rows = cursor.fetchall()
-    yield
+        yield
     assert [amount for _, _, amount in rows] == [5000] * count
 
 

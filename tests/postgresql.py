@@ -25,6 +25,7 @@ import socket
 import subprocess
 import sys
 import time
+from configparser import ConfigParser
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,6 +53,13 @@ from proteus.config import set_trytond
 
 config = set_trytond()
 """
+PASSWORD = 'aXq-31-bVw'
+PASSWORD_SET = """
+User = Model.get('res.user')
+user, = User.find([('login', '=', 'admin')])
+user.password = argv[1]
+user.save()
+"""
 
 
 @contextmanager
@@ -78,41 +86,49 @@ def postgresql_database():
 
 
 @contextmanager
-def start_trytond(uri, database=DATABASE, **options):
+def start_program(uri, name, sections, database=DATABASE):
     """
-    Start a server of Tryton on a free port and return its URL
+    Start a program of Tryton and yield its process and the path of its log
 
-    The options are those of the section [database].
+    The sections of its configuration are dictionaries.
     """
-    with TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        address = '%s:%s' % free.getsockname()
-        free.close()
-        config = Path(folder, 'trytond.conf')
-        config.write_text('\n'.join([
-                    '[web]', f'listen = {address}',
-                    '[database]', f'uri = {uri}',
-                    *(f'{n} = {v}' for n, v in options.items())]))
-        log = Path(folder, 'log')
+    config = ConfigParser(interpolation=None)
+    config.read_dict({'database': {'uri': uri}})
+    config.read_dict(sections)
+    with TemporaryDirectory() as folder:
+        path, log = Path(folder, 'trytond.conf'), Path(folder, 'log')
+        with path.open('w') as file:
+            config.write(file)
         with log.open('w') as file:
             process = subprocess.Popen(
-                [Path(sys.executable).with_name('trytond'),
-                    '-c', config, '-d', database],
-                env=get_environment(uri, database),
-                stdout=file, stderr=file)
+                [Path(sys.executable).with_name(name),
+                    '-c', path, '-d', database],
+                env=get_environment(uri, database), stdout=file, stderr=file)
         try:
-            while True:
-                assert process.poll() is None, log.read_text()
-                try:
-                    socket.create_connection(
-                        address.split(':'), timeout=1).close()
-                    break
-                except ConnectionRefusedError:
-                    time.sleep(.1)
-            yield f'http://{address}/{database}/rpc/'
+            yield process, log
         finally:
             process.terminate()
             process.wait()
+
+
+@contextmanager
+def start_trytond(uri, sections, database=DATABASE):
+    "Start a server of Tryton on a free port and yield its URL"
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = '%s:%s' % free.getsockname()
+    with start_program(
+            uri, 'trytond', {**sections, 'web': {'listen': address}},
+            database) as (process, log):
+        while True:
+            assert process.poll() is None, log.read_text()
+            try:
+                socket.create_connection(
+                    address.split(':'), timeout=1).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(.1)
+        yield f'http://{address}/{database}/rpc/'
 
 
 def start_script(uri, script, *args, database=DATABASE):
@@ -124,6 +140,11 @@ def start_script(uri, script, *args, database=DATABASE):
 def run_script(uri, script, *args, database=DATABASE):
     "Return what the script printed"
     return _communicate(start_script(uri, script, *args, database=database))
+
+
+def set_password(uri, database=DATABASE):
+    "Let the administrator log in with the password"
+    run_script(uri, PASSWORD_SET, PASSWORD, database=database)
 
 
 def get_environment(uri, database):

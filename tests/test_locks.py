@@ -9,18 +9,11 @@ from xmlrpc.client import Fault, ProtocolError
 
 from proteus.config import set_xmlrpc_session
 
-from .postgresql import run_script, start_script, start_trytond
+from .postgresql import (
+    PASSWORD, run_script, set_password, start_script, start_trytond)
 
 # What Tryton's clients wait before they press again on a busy server
 CLIENT_DELAYS = [1, 2, 3, 4, 5]
-PASSWORD = 'aXq-31-bVw'
-PASSWORD_SET = """
-    User = Model.get('res.user')
-    user, = User.find([('login', '=', 'admin')])
-    user.password = argv[1]
-    user.save()
-    """
-
 TOOLS = """
     from trytond.modules.project_progress_invoice.tests.tools import *
 
@@ -426,9 +419,9 @@ def click_as_clients(url, *clicks):
 def test_eight_clients_of_a_server(postgresql_uri):
     drafts = run_script(postgresql_uri, EIGHT_DRAFTS).split()
     posted = run_script(postgresql_uri, POSTED).strip()
-    run_script(postgresql_uri, PASSWORD_SET, PASSWORD)
+    set_password(postgresql_uri)
 
-    with start_trytond(postgresql_uri, retry=40) as url:
+    with start_trytond(postgresql_uri, {'database': {'retry': 40}}) as url:
         posts = click_as_clients(
             url, *(('account.invoice', d, 'post') for d in drafts))
         nexts = click_as_clients(
