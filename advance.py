@@ -30,7 +30,8 @@ from .exceptions import (
     AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError,
     ProgressContractError)
 from .invoice import (
-    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, to_quantity)
+    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, lock_together,
+    to_quantity)
 from .sale import SalePriceMixin
 
 
@@ -754,7 +755,7 @@ class AdvanceInvoice(
     def update_residual(cls, advances):
         pool = Pool()
         Date = pool.get('ir.date')
-        cls.lock(advances)
+        lock_together(advances)
         companies = defaultdict(list)
         for advance in advances:
             companies[advance.company].append(advance)
@@ -776,7 +777,7 @@ class AdvanceInvoice(
                             if a.type == 'to_balance'})),
                 ('type', '=', 'on_account'),
                 ])
-        cls.lock(sorted({*advances, *to_cancel}, key=lambda a: a.id))
+        lock_together({*advances, *to_cancel})
         lines = cls.get_billing_lines(advances)
         available = cls.get_available(to_cancel)
         invoices = []

@@ -236,7 +236,7 @@ class InterventionRequest(InterventionMixin):
     def plan(cls, requests):
         pool = Pool()
         Intervention = pool.get('project.intervention')
-        cls.lock(requests)
+        lock_together(requests)
         Intervention.save([
                 r._get_intervention() for r in requests
                 if not any(

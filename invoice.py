@@ -119,16 +119,33 @@ def lock_together(records):
 
     The transaction restarts once for all of them, not once for each model.
     """
+    transaction = Transaction()
     errors = []
-    for model, m_records in groupby(
+    grouped = [
+        (model, list(m_records)) for model, m_records in groupby(
             sorted(records, key=attrgetter('__name__')),
-            key=attrgetter('__class__')):
+            key=attrgetter('__class__'))]
+    for model, m_records in grouped:
         try:
-            model.lock(list(m_records))
+            model.lock(m_records)
         except TransactionError as error:
             errors.append(error)
     if errors:
         raise _LockTogetherError(errors)
+    if not transaction.database.has_select_for():
+        return
+    # Tryton takes the locks in the statements that decide what the
+    # transaction sees.  If another one commits in between, they are free but
+    # what it did is not seen.  Rows that it modified can not be locked then,
+    # and the transaction starts again.
+    cursor = transaction.connection.cursor()
+    for model, m_records in grouped:
+        table = model.__table__()
+        for sub_records in grouped_slice(m_records, SLICE):
+            cursor.execute(*table.update(
+                    [table.create_date], [table.create_date],
+                    where=fields.SQL_OPERATORS['in'](
+                        table.id, [r.id for r in sub_records])))
 
 
 def check_readonly(cls, names, values, records=None):
@@ -762,7 +779,7 @@ class Invoice(metaclass=PoolMeta):
             previous = cls(previous)
             contract = previous.progress_contract
             if contract:
-                cls.lock([contract])
+                lock_together([contract])
             if invoice:
                 current = {
                     n: getattr(invoice, n).id

@@ -17,7 +17,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import (
     AdvanceAccessError, AdvanceSetupError, DepositAccountWarning)
-from .invoice import editable
+from .invoice import editable, lock_together
 
 
 class ProjectType(
@@ -377,7 +377,7 @@ class Work(metaclass=PoolMeta):
         if not keys:
             super().invoice(works)
             return
-        Advance.lock(Advance.get_candidates(keys.values()))
+        lock_together(Advance.get_candidates(keys.values()))
         proposals = Advance.get_proposals(keys.values())
         created = transaction.create_records['account.invoice']
         count = len(created)

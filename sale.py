@@ -300,7 +300,7 @@ class Sale(metaclass=PoolMeta):
     @classmethod
     @ModelView.button_action('project_progress_invoice.act_progress_invoice')
     def progress_invoice(cls, sales):
-        cls.lock(sales)
+        lock_together(sales)
         return {'res_id': [s.get_progress_invoice().id for s in sales]}
 
     def get_progress_invoice(self):
@@ -335,7 +335,7 @@ class Sale(metaclass=PoolMeta):
         pool = Pool()
         Invoice = pool.get('account.invoice')
         InvoiceLine = pool.get('account.invoice.line')
-        cls.lock(sales)
+        lock_together(sales)
         lines, invoices = [], set()
         for sale in sales:
             for line in sale.get_ordinary_invoice_lines():
@@ -681,7 +681,7 @@ class Amendment(metaclass=PoolMeta):
         pool = Pool()
         Sale = pool.get('sale.sale')
         sales = Sale.browse(list({a.sale.id for a in amendments}))
-        Sale.lock(sales)
+        lock_together(sales)
         Sale._check_progress(sales, OPEN)
         for amendment in amendments:
             for line in amendment.lines:

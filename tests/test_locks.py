@@ -165,6 +165,65 @@ def test_next_pressed_by_eight(postgresql_uri):
     assert [c[0] for c in get_contract(postgresql_uri, id_)] == [id_, new]
 
 
+# The statement which locks sets what the transaction sees before it waits
+LATE = PRESS + """
+    from trytond.backend.postgresql.database import Database
+
+    lock_records = Database.lock_records
+
+    def lock_late(self, connection, table, ids):
+        Database.lock_records = lock_records
+        connection.cursor().execute("SELECT 1")
+        print("sees", flush=True)
+        input()
+        lock_records(connection, table, ids)
+
+    record = Model.get(argv[1])(int(argv[2]))
+    Database.lock_records = lock_late
+    press(lambda: record.click(argv[3]))
+    """
+
+
+def click_late(uri, late, click):
+    """
+    Return what is printed by the process that clicked late, between what it
+    sees and what it locks being the other click
+    """
+    process = start_script(uri, LATE, *late)
+    assert process.stdout.readline() == "ready\n", process.communicate()
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "sees\n", process.communicate()
+    done, = click_together(uri, click)
+    assert done.startswith("done "), done
+    output, errors = process.communicate("go\n")
+    assert not process.returncode, errors
+    return output.strip(), done.split()[1]
+
+
+def test_next_pressed_between_view_and_lock(postgresql_uri):
+    id_ = run_script(postgresql_uri, POSTED).strip()
+    click = ('account.invoice', id_, 'next_progress_invoice')
+
+    late, new = click_late(postgresql_uri, click, click)
+
+    assert late.startswith("refused ") and f'({new})' in late
+    assert [c[0] for c in get_contract(postgresql_uri, id_)] == [id_, new]
+
+
+def test_valued_between_view_and_lock(postgresql_uri):
+    advance, _, first, second = sell(postgresql_uri, '400', 2)
+
+    late, _ = click_late(
+        postgresql_uri, ('project.intervention', first, 'valorize'),
+        ('project.intervention', second, 'valorize'))
+
+    # It is covered by what the other left
+    assert late.startswith("done ")
+    assert run_script(postgresql_uri, RESIDUAL, advance).split() == [
+        '0.00', '100.00', '400.00']
+
+
 def test_draft_posted_by_eight(postgresql_uri):
     first, draft = run_script(postgresql_uri, DRAFT).split()
 
