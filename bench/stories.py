@@ -432,9 +432,10 @@ def get_advances(count):
 
 
 def read_residuals(count):
+    ids = get_advances(count)
     with Transaction().start(DB_NAME, 1, readonly=True):
         Advance = Pool().get('project.advance_invoice')
-        advances = Advance.browse(get_advances(count))
+        advances = Advance.browse(ids)
         yield
         values = Advance.get_residuals(
             advances, ['residual_quantity', 'residual_amount'])

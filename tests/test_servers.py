@@ -32,44 +32,53 @@ DONE = """
                                     }])],
                     }] * int(argv[2]), config.context)
         proxy.do(ids, config.context)
+        print(project.id)
     """
 SECTIONS = {'queue': {'worker': True}}
 
 
-def count(config, state):
+def count(config, projects, state):
     Intervention = Model.get('project.intervention', config=config)
-    return len(Intervention.find([('state', '=', state)]))
+    return len(Intervention.find([
+                ('work', 'in', projects),
+                ('state', '=', state),
+                ]))
 
 
 def test_workers_value_what_is_large(postgresql_uri):
-    run_script(postgresql_uri, DONE, PROJECTS, EACH)
+    projects = list(map(
+            int, run_script(postgresql_uri, DONE, PROJECTS, EACH).split()))
     set_password(postgresql_uri)
 
     with start_trytond(postgresql_uri, SECTIONS) as one, \
             start_trytond(postgresql_uri, SECTIONS) as other:
         with set_xmlrpc_session(one, 'admin', PASSWORD) as config:
             wizard = Wizard('project.intervention.value_many', config=config)
+            Work = Model.get('project.work', config=config)
+            wizard.form.works.extend(Work.find([('id', 'in', projects)]))
             wizard.execute('value')
 
             # The first invoice is made and shown at once
             assert len(wizard.actions[0]) == 1
-            assert count(config, 'invoiced') == EACH
-            assert count(config, 'done') == EACH * (PROJECTS - 1)
+            assert count(config, projects, 'invoiced') == EACH
+            assert count(config, projects, 'done') == EACH * (PROJECTS - 1)
 
         with set_xmlrpc_session(other, 'admin', PASSWORD) as config, \
                 start_program(
                     postgresql_uri, 'trytond-worker', SECTIONS
                     ) as (worker, log):
             end = time.monotonic() + SECONDS
-            while count(config, 'done'):
+            while count(config, projects, 'done'):
                 assert worker.poll() is None, log.read_text()
                 assert time.monotonic() < end, log.read_text()
                 time.sleep(.1)
 
             Advance = Model.get('project.advance_invoice', config=config)
-            assert [a.residual_amount for a in Advance.find()] == [
-                Decimal(1000)] * PROJECTS
+            assert [
+                a.residual_amount for a in Advance.find([
+                        ('work', 'in', projects),
+                        ])] == [Decimal(1000)] * PROJECTS
             Invoice = Model.get('account.invoice', config=config)
             assert len(Invoice.find([
-                        ('lines.intervention', '!=', None),
+                        ('lines.intervention.work', 'in', projects),
                         ])) == PROJECTS
