@@ -1,4 +1,5 @@
 # make demo             bill a small contract and print its invoices
+# make serve            open the demo in the web client
 # make test             run the tests
 # make test-all         run the tests on both series and both databases
 # make test-neighbours  run the scenarios of Tryton's modules beside this one
@@ -25,11 +26,30 @@ RUN_sqlite :=
 RUN_postgresql := $(VENV)/bin/python tests/postgresql.py
 BENCHED := $(if $(filter file,$(origin DATABASE)),sqlite postgresql,$(DATABASE))
 
+SAO := .sao
+
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
 
 demo: $(INSTALLED)
 	@$(VENV)/bin/python demo/demo.py .demo
+
+serve: $(INSTALLED) $(SAO)/.installed
+	@$(VENV)/bin/python -W ignore demo/serve.py .demo $(SAO)/package
+
+# The packages of the web client hold what it is built to
+$(SAO)/.installed:
+	@test $(SERIES) = 8.0 || { \
+		echo "There is no package of the web client $(SERIES)" >&2; exit 1; }
+	@command -v npm >/dev/null || { \
+		echo "The web client needs Node.js, on Debian:" \
+			"apt-get install npm" >&2; exit 1; }
+	@echo "Installing the web client in $(SAO), this takes a minute"
+	@mkdir -p $(SAO)
+	@cd $(SAO) && npm pack --silent 'tryton-sao@~8.0' && \
+		tar xzf tryton-sao-*.tgz && cd package && \
+		npm install --silent --omit=dev --legacy-peer-deps
+	@touch $@
 
 test: $(INSTALLED)
 	@$(RUN_$(DATABASE)) $(VENV)/bin/python -m pytest -q -n 2 $(OPTIONS) \
@@ -74,7 +94,7 @@ nightly: test-all test-neighbours fuzz
 	@$(MAKE) --no-print-directory test-neighbours fuzz SERIES=8.2
 
 clean:
-	rm -rf .bench .demo .hypothesis .pytest_cache .venv build *.egg-info
+	rm -rf .bench .demo .hypothesis .pytest_cache .sao .venv build *.egg-info
 
 # One bound on trytond is enough for all its modules, for each accepts but its
 # own series.  The link gives the tests of this folder their full name.
@@ -91,5 +111,5 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 	@cd $(MODULES) && ln -sfn ../../../../../../.. project_progress_invoice
 	@touch $@
 
-.PHONY: help demo test test-all test-neighbours fuzz nightly clean
+.PHONY: help demo serve test test-all test-neighbours fuzz nightly clean
 .PHONY: bench bench-sqlite bench-postgresql growth draw-growth

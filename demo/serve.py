@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+"Serve the database of the demo with the web client"
+import os
+import sys
+from pathlib import Path
+
+import demo
+from proteus import Model
+from proteus.config import set_trytond
+
+HOST = '127.0.0.1:8000'
+WEB = """
+[web]
+listen = {host}
+root = {client}
+"""
+
+
+def skip_configuration():
+    "Let the first log-in not start with the configuration of the modules"
+    Item = Model.get('ir.module.config_wizard.item')
+    for item in Item.find([('state', '=', 'open')]):
+        item.state = 'done'
+        item.save()
+    admin, = Model.get('res.user').find([('login', '=', 'admin')])
+    while admin.actions:
+        admin.actions.pop()
+    admin.save()
+
+
+def main(folder, client):
+    folder, client = Path(folder).resolve(), Path(client).resolve()
+    config = folder / 'trytond.conf'
+    if not (folder / 'demo.sqlite').exists():
+        demo.main(folder)
+    else:
+        set_trytond(config_file=str(config))
+    skip_configuration()
+    served = folder / 'serve.conf'
+    served.write_text(
+        config.read_text() + WEB.format(host=HOST, client=client))
+    print(f"\nOpen http://{HOST}/#demo\n"
+        f"User: admin\nPassword: {(folder / 'password').read_text()}\n"
+        "Press Ctrl-C to end.", flush=True)
+    trytond = Path(sys.executable).with_name('trytond')
+    os.execv(trytond, [trytond, '-c', served, '-d', 'demo'])
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
