@@ -1,0 +1,214 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+from collections import namedtuple
+from decimal import Decimal
+
+from trytond.modules.company.company import CompanyReport
+from trytond.pool import Pool
+from trytond.tools import firstline
+from trytond.transaction import Transaction
+
+from .invoice import OPEN
+
+Section = namedtuple('Section', ['title', 'lines'])
+Document = namedtuple('Document', ['invoice', 'billed', 'paid', 'due'])
+Movement = namedtuple(
+    'Movement', ['description', 'document', 'date', 'quantity', 'amount'])
+
+
+class PartyReport(CompanyReport):
+    "Report in the language of the party of its only record"
+
+    @classmethod
+    def execute(cls, ids, data):
+        with Transaction().set_context(address_with_party=True):
+            return super().execute(ids, data)
+
+    @classmethod
+    def get_context(cls, records, header, data):
+        pool = Pool()
+        Date = pool.get('ir.date')
+        Lang = pool.get('ir.lang')
+        context = super().get_context(records, header, data)
+        record, = records
+        party = cls.get_party(record)
+        lang = (party.lang if party else None) or Lang.get()
+
+        def format_quantity(quantity, unit):
+            # The unit does not decide the digits of a progress
+            quantity = Decimal(str(quantity or 0)).normalize()
+            digits = max(-quantity.as_tuple().exponent, 0)
+            if unit:
+                return lang.format_number_symbol(quantity, unit, digits=digits)
+            return lang.format_number(quantity, digits=digits)
+
+        def format_price(line):
+            return cls.format_currency(
+                line.unit_price, lang, line.currency,
+                digits=line.__class__.unit_price.digits[1])
+
+        with Transaction().set_context(company=record.company.id):
+            context['today'] = Date.today()
+        context.update(
+            lang=lang,
+            currency=cls.get_currency(record),
+            address=cls.get_address,
+            line_description=cls.get_line_description,
+            format_quantity=format_quantity,
+            format_price=format_price)
+        return context
+
+    @classmethod
+    def get_party(cls, record):
+        return record.party
+
+    @classmethod
+    def get_currency(cls, record):
+        return record.currency
+
+    @classmethod
+    def get_address(cls, record):
+        party = cls.get_party(record)
+        address = party.address_get(type='invoice') if party else None
+        return address.full_address if address else ''
+
+    @classmethod
+    def get_line_description(cls, line):
+        return '\n'.join(filter(None, [
+                    line.product.rec_name if line.product else None,
+                    line.description]))
+
+
+class ContractReport(PartyReport):
+    "What the statements of a progress invoice have in common"
+
+    @classmethod
+    def get_context(cls, records, header, data):
+        context = super().get_context(records, header, data)
+        lang = context['lang']
+
+        def format_ratio(ratio):
+            percent = Decimal(str(ratio or 0)) * 100
+            number = lang.format_number(percent, digits=2)
+            return f'{number}\N{NO-BREAK SPACE}%'
+
+        context.update(
+            sections=cls.get_sections,
+            documents=cls.get_documents,
+            format_ratio=format_ratio)
+        return context
+
+    @classmethod
+    def get_address(cls, invoice):
+        return invoice.invoice_address.full_address
+
+    @classmethod
+    def get_sections(cls, invoice):
+        "Return the lines under each title"
+        sections = [Section(None, [])]
+        for line in invoice.lines:
+            if line.type == 'title':
+                sections.append(Section(line.description or '', []))
+            elif line.type == 'line':
+                sections[-1].lines.append(line)
+        return [s for s in sections if s.title or s.lines]
+
+    @classmethod
+    def get_documents(cls, invoice):
+        "Return the documents of the contract up to the invoice"
+        return [
+            Document(
+                document,
+                document.progress_current_amount
+                - document.progress_previous_amount,
+                *document.get_progress_paid())
+            for document in invoice.progress_invoices]
+
+
+class ProgressStatement(ContractReport):
+    __name__ = 'account.invoice.progress_statement'
+
+
+class CumulativeStatement(ContractReport):
+    __name__ = 'account.invoice.cumulative_statement'
+
+    @classmethod
+    def get_context(cls, records, header, data):
+        context = super().get_context(records, header, data)
+        invoice, = records
+        *before, last = cls.get_documents(invoice)
+        context.update(
+            before=before,
+            opening=(
+                invoice.progress_previous_amount
+                - sum(d.billed for d in before)),
+            other=invoice.untaxed_amount - last.billed)
+        return context
+
+
+class AdvanceStatement(PartyReport):
+    __name__ = 'project.work.advance_statement'
+
+    @classmethod
+    def get_context(cls, records, header, data):
+        context = super().get_context(records, header, data)
+        context['movements'] = cls.get_movements
+        return context
+
+    @classmethod
+    def get_party(cls, work):
+        return work.party_used
+
+    @classmethod
+    def get_currency(cls, work):
+        return work.company.currency
+
+    @classmethod
+    def get_address(cls, work):
+        if work.party_address:
+            return work.party_address.full_address
+        return super().get_address(work)
+
+    @classmethod
+    def get_movements(cls, work):
+        """
+        Return for each advance on account of the project what its residual is
+        the sum of
+        """
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        Line = pool.get('account.invoice.line')
+        invoice = Invoice.__table__()
+        movements = {}
+        for advance in work.advance_invoices:
+            if advance.type == 'on_account':
+                movements[advance] = []
+                if advance.opening_quantity:
+                    movements[advance].append(Movement(
+                            None, None, None, advance.opening_quantity,
+                            advance.get_value(advance.opening_quantity)))
+        for line in Line.search([
+                    ('advance_invoice', 'in', [a.id for a in movements]),
+                    ['OR',
+                        ('invoice', 'in', invoice.select(
+                                invoice.id, where=Invoice._live(invoice))),
+                        [
+                            ('invoice.state', 'in', OPEN),
+                            ('advance_cancellation', '=', True),
+                            ('quantity', '<', 0),
+                            ],
+                        ],
+                    ],
+                order=[
+                    ('invoice.invoice_date', 'ASC NULLS LAST'),
+                    ('id', 'ASC'),
+                    ]):
+            movements[line.advance_invoice].append(Movement(
+                    firstline(line.description or ''),
+                    line.invoice.rec_name, line.invoice.invoice_date,
+                    line.quantity, line.amount))
+        return [(a, m) for a, m in movements.items() if m]
+
+
+class InterventionReport(PartyReport):
+    __name__ = 'project.intervention.report'

@@ -1,0 +1,182 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+"""Print the documents and read them"""
+import zipfile
+from io import BytesIO
+
+from lxml import etree
+from proteus import Model, Report
+
+from .tools import (
+    activate, create_deposit_account, create_intervention, create_project,
+    create_project_type, create_sale, next_invoice, pay, sell_advance,
+    set_current, value)
+
+TEXT = '{urn:oasis:names:tc:opendocument:xmlns:text:1.0}p'
+ROW = '{urn:oasis:names:tc:opendocument:xmlns:table:1.0}table-row'
+
+
+def print_(name, record):
+    "Return the paragraphs outside of the tables and the rows of the tables"
+    extension, content, _, _ = Report(name).execute([record])
+    assert extension == 'odt'
+    with zipfile.ZipFile(BytesIO(content)) as file:
+        document = etree.fromstring(file.read('content.xml'))
+
+    def read(element):
+        return ''.join(element.itertext()).replace('\xa0', ' ').strip()
+
+    rows = [
+        [' '.join(map(read, cell.iter(TEXT))) for cell in row]
+        for row in document.iter(ROW)]
+    paragraphs = [
+        read(p) for p in document.iter(TEXT)
+        if not any(a.tag == ROW for a in p.iterancestors())]
+    return (
+        [p for p in paragraphs if p],
+        [[c for c in row if c] for row in rows if any(row)])
+
+
+def create_contract():
+    "Return a sale of two sections whose first document is paid"
+    sale = create_sale(
+        (20, '100'), (1, '2500', "Taxed Service"), state='draft')
+    for sequence, (title, line) in enumerate(
+            zip(["Ground floor", "First floor"], list(sale.lines))):
+        sale.lines.new(
+            type='title', description=title, sequence=sequence * 2)
+        line.sequence = sequence * 2 + 1
+    sale.description = "New office"
+    sale.click('quote')
+    invoice, = sale.click('progress_invoice')
+    set_current(invoice, .1, .2)
+    invoice.click('post')
+    pay(invoice)
+    return invoice
+
+
+def test_progress_statement():
+    activate()
+    first = create_contract()
+    second = next_invoice(first, .6, .3333)
+
+    paragraphs, rows = print_('account.invoice.progress_statement', second)
+
+    assert "Progress Statement No. 2" in paragraphs
+    assert "New office" in paragraphs
+    for row in [
+            ["Ground floor"],
+            ["Untaxed Service", "$100.0000", "20 u", "2 u", "12 u",
+                "60.00 %", "$1,000.00"],
+            ["Subtotal", "$1,000.00"],
+            ["First floor"],
+            ["Taxed Service", "$2,500.0000", "1 u", "0.2 u", "0.3333 u",
+                "33.33 %", "$333.25"],
+            ["Subtotal", "$333.25"],
+            ["Untaxed", "$1,333.25"],
+            ["Total", "$1,399.90"],
+            ["Contract", "$4,500.00"],
+            ["Billed before", "$700.00"],
+            ["Billed to date", "$2,033.25"],
+            ["Remaining to bill", "$2,466.75"],
+            ]:
+        assert row in rows, (row, rows)
+    documents = [
+        [r[0], *r[2:]] for r in rows
+        if r[0] in {first.rec_name, second.rec_name}]
+    assert documents == [
+        [first.rec_name, "$700.00", "$100.00", "$800.00", "$800.00",
+            "$0.00"],
+        [second.rec_name, "$1,333.25", "$66.65", "$1,399.90", "$0.00",
+            "$1,399.90"],
+        ]
+    assert not any("Still to be paid" in p for p in paragraphs)
+
+
+def test_statements_of_a_closing_invoice():
+    activate()
+    first = create_contract()
+    closing, = first.click('closing_progress_invoice')
+    closing.click('post')
+
+    paragraphs, _ = print_('account.invoice.progress_statement', closing)
+    assert "Closing Invoice" in paragraphs
+    assert "Still to be paid: $4,200.00" in paragraphs
+
+    paragraphs, rows = print_('account.invoice.cumulative_statement', closing)
+    assert "Cumulative Statement No. 2" in paragraphs
+    for row in [
+            ["Untaxed Service", "$100.0000", "20 u", "20 u", "100.00 %",
+                "$2,000.00"],
+            ["Work to date, untaxed", "$4,500.00"],
+            [f"Less {first.rec_name}", "-$700.00"],
+            ["Untaxed", "$3,800.00"],
+            ["Total", "$4,200.00"],
+            ]:
+        assert row in rows, (row, rows)
+
+
+def test_statement_of_200_lines():
+    activate()
+    sale = create_sale(*[(1, '10')] * 200)
+    invoice, = sale.click('progress_invoice')
+    wizard = invoice.click('set_progress')
+    wizard.form.ratio = .5
+    wizard.execute('set_')
+
+    _, rows = print_('account.invoice.progress_statement', invoice)
+
+    assert sum(r[0] == "Untaxed Service" for r in rows) == 200
+    assert ["Total", "$1,000.00"] in rows
+
+
+def test_advance_statement():
+    activate()
+    project = create_project(create_project_type(
+            create_deposit_account(), propose_service=True))
+    advance = sell_advance(project)
+    sell_advance(project, 5, '400')
+    intervention = create_intervention(project, ('service', 8, '100'))
+    invoice = value(intervention)
+
+    _, rows = print_('project.work.advance_statement', project)
+
+    billed, = advance.invoices
+    assert [r[-2:] for r in rows if billed.rec_name in r] == [
+        ["10 d", "$5,000.00"]]
+    assert [r[-2:] for r in rows if invoice.rec_name in r] == [
+        ["-1.6 d", "-$800.00"]]
+    assert ["Left", "8.4 d", "$4,200.00"] in rows
+    assert ["Left", "5 d", "$2,000.00"] in rows
+    assert ["Left of the advances, untaxed", "$6,200.00"] in rows
+
+
+def test_intervention_report():
+    activate()
+    project = create_project()
+    intervention = create_intervention(
+        project, ('service', 1.5, '100'), ('material', 3, '10'),
+        description="Broken door\nand its lock")
+
+    paragraphs, rows = print_('project.intervention.report', intervention)
+
+    assert f"Intervention Report {intervention.number}" in paragraphs
+    assert {"Broken door", "and its lock"} <= set(paragraphs)
+    assert ["Material", "Material", "3"] in rows
+    assert any("For the customer" in c for row in rows for c in row)
+
+
+def test_reports_are_in_the_language_of_the_party():
+    activate()
+    Lang = Model.get('ir.lang')
+    french, = Lang.find([('code', '=', 'fr')])
+    french.click('load_translations')
+    project = create_project()
+    project.party.lang = french
+    project.party.save()
+    intervention = create_intervention(project, ('service', 1.5, '100'))
+
+    paragraphs, rows = print_('project.intervention.report', intervention)
+
+    assert "Signature" not in paragraphs
+    assert any("1,5" in c for row in rows for c in row)
