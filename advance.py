@@ -18,7 +18,7 @@ from trytond.model import (
 from trytond.modules.currency.fields import Monetary
 from trytond.modules.product import price_digits
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Bool, Eval, Id, If
+from trytond.pyson import Bool, Date, Eval, Id, If
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
 from trytond.transaction import (
     Transaction, check_access, without_check_access)
@@ -297,6 +297,20 @@ class AdvanceInvoice(
             # More digits would only be noise
             quantity = rounded
         return float(quantity)
+
+    @classmethod
+    def view_attributes(cls):
+        on_account = Eval('type') == 'on_account'
+        residual = Eval('residual_amount', 0)
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(on_account & Eval('billed', False) & (residual == 0),
+                    'muted',
+                    If((residual > 0)
+                        & (Eval('closed_date', dt.date.max) < Date()),
+                        'warning', '')),
+                ['type', 'billed', 'residual_amount', 'closed_date']),
+            ]
 
     def get_rec_name(self, name):
         if self.product and not self.description:

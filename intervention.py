@@ -18,7 +18,7 @@ from trytond.modules.currency.fields import Monetary
 from trytond.modules.party.exceptions import EraseError
 from trytond.modules.product import price_digits
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Bool, Eval, If, PYSONEncoder
+from trytond.pyson import Bool, Date, Eval, If, PYSONEncoder
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
 from trytond.transaction import (
     Transaction, check_access, without_check_access)
@@ -100,6 +100,17 @@ class InterventionMixin(ReadonlyMixin, Workflow, ModelSQL, ModelView):
         if self.work:
             self.company = self.work.company
             self.party = self.work.party_used
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('/tree', 'visual',
+                If(Eval('state') == 'cancelled', 'muted',
+                    If(Eval('state').in_(['open', 'planned'])
+                        & (Eval('date', Date()) < Date()),
+                        'warning', '')),
+                ['state', 'date']),
+            ]
 
     def get_rec_name(self, name):
         items = [self.number or f'({self.id})']
@@ -779,6 +790,7 @@ class InterventionLine(
             ('material', "Material"),
             ('expense', "Expense"),
             ], "Kind", required=True, sort=False)
+    kind_string = kind.translated('kind')
     product = fields.Many2One(
         'product.product', "Product", ondelete='RESTRICT',
         context={

@@ -19,11 +19,12 @@ from trytond.model import Index, ModelView, fields
 from trytond.modules.currency.fields import Monetary
 from trytond.modules.product import price_digits
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Bool, Eval, If
+from trytond.pyson import Bool, Eval, If, PYSONEncoder
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
 from trytond.transaction import (
     Transaction, TransactionError, check_access, without_check_access)
-from trytond.wizard import Button, StateTransition, StateView, Wizard
+from trytond.wizard import (
+    Button, StateAction, StateTransition, StateView, Wizard)
 
 from .exceptions import (
     ProgressAccessError, ProgressChangedError, ProgressCompletedError,
@@ -293,6 +294,11 @@ class Invoice(metaclass=PoolMeta):
             "Remaining to Bill", currency='currency', digits='currency',
             states=_progress_states),
         'get_progress_amounts')
+    progress_ratio = fields.Function(
+        fields.Float(
+            "Progress", digits=(None, 4), states=_progress_states,
+            help="What is billed to date of the contract."),
+        'get_progress_amounts')
     progress_paid_amount = fields.Function(
         Monetary(
             "Contract Paid", currency='currency', digits='currency',
@@ -346,6 +352,7 @@ class Invoice(metaclass=PoolMeta):
                 'import_progress_sale': no_credit,
                 'add_progress_section': no_credit,
                 'set_progress': no_credit,
+                'enter_progress': no_credit,
                 'next_progress_invoice': live,
                 'closing_progress_invoice': live,
                 })
@@ -565,10 +572,15 @@ class Invoice(metaclass=PoolMeta):
                     'progress_previous_amount': previous,
                     'progress_current_amount': current,
                     'progress_remaining_amount': total - current,
+                    'progress_ratio': cls._get_amount_ratio(current, total),
                     }
                 for name in names:
                     result[name][id_] = values[name]
         return result
+
+    @staticmethod
+    def _get_amount_ratio(amount, total):
+        return round(float(amount / total), 4) if total else None
 
     @classmethod
     def get_progress_paid_amounts(cls, invoices, names):
@@ -583,20 +595,23 @@ class Invoice(metaclass=PoolMeta):
                 continue
             paid = to_pay = Decimal(0)
             for document in invoice.progress_invoices:
-                document = documents[document.id]
-                if document.state in OPEN:
-                    amount = document.total_amount
-                elif document.state == 'cancelled':
-                    continue
-                else:
-                    amount = document.amount_to_pay or Decimal(0)
-                to_pay += amount
-                paid += document.total_amount - amount
+                amounts = documents[document.id].get_progress_paid()
+                paid += amounts[0]
+                to_pay += amounts[1]
             if 'progress_paid_amount' in names:
                 result['progress_paid_amount'][invoice.id] = paid
             if 'progress_amount_to_pay' in names:
                 result['progress_amount_to_pay'][invoice.id] = to_pay
         return result
+
+    def get_progress_paid(self):
+        "Return what is paid and what is to pay of the document"
+        if self.state in OPEN:
+            return Decimal(0), self.total_amount
+        elif self.state == 'cancelled':
+            return Decimal(0), Decimal(0)
+        to_pay = self.amount_to_pay or Decimal(0)
+        return self.total_amount - to_pay, to_pay
 
     @classmethod
     def get_progress_to_bill(cls, invoices, name):
@@ -1254,6 +1269,11 @@ class Invoice(metaclass=PoolMeta):
         pass
 
     @classmethod
+    @ModelView.button_action('project_progress_invoice.act_enter_progress')
+    def enter_progress(cls, invoices):
+        pass
+
+    @classmethod
     @ModelView.button
     def add_progress_section(cls, invoices):
         pool = Pool()
@@ -1436,6 +1456,11 @@ class InvoiceLine(metaclass=PoolMeta):
         currency='currency', digits='currency', readonly=True)
     section_number = fields.Function(
         fields.Integer("Section"), 'get_section_number')
+    progress_section = fields.Function(
+        fields.Many2One(
+            'account.invoice.line', "Under Section",
+            help="The title above the line."),
+        'get_progress_section')
     quantity_unit = RecordFunction(
         fields.Many2One(
             'product.uom', "Quantity Unit",
@@ -1454,7 +1479,10 @@ class InvoiceLine(metaclass=PoolMeta):
                 where=table.progress_line != Null))
         # The unit never decides the money
         cls.quantity.digits = 'quantity_unit'
-        progress = Eval('_parent_invoice', {}).get('progress', False)
+        # The list to enter the progress has no parent
+        progress = (
+            Eval('_parent_invoice', {}).get('progress', False)
+            | Bool(Eval('progress_line', None)))
         draft = Eval('invoice_state') == 'draft'
         first = ~Eval('_parent_invoice', {}).get(
             'previous_progress_invoice', None)
@@ -1508,6 +1536,25 @@ class InvoiceLine(metaclass=PoolMeta):
             return
         titles = [l for l in self.invoice.lines if l.type == 'title']
         return titles.index(self) + 1
+
+    def get_rec_name(self, name):
+        if (self.type == 'title' and self.description
+                and self.invoice and self.invoice.progress):
+            # To recognize the section
+            return self.summary
+        return super().get_rec_name(name)
+
+    @classmethod
+    def get_progress_section(cls, lines, name):
+        result = dict.fromkeys((l.id for l in lines))
+        for invoice in {l.invoice for l in lines if l.invoice}:
+            section = None
+            for line in invoice.lines:
+                if line.type == 'title':
+                    section = line.id
+                elif line.id in result:
+                    result[line.id] = section
+        return result
 
     @classmethod
     def view_attributes(cls):
@@ -2680,9 +2727,40 @@ class SetProgress(Wizard):
             ])
     set_ = StateTransition()
 
+    @property
+    def _line(self):
+        "The line from which the wizard is opened, if any"
+        if self.model.__name__ == 'account.invoice.line':
+            return self.record
+
+    @property
+    def _invoice(self):
+        return self._line.invoice if self._line else self.record
+
     def default_start(self, fields):
-        return {'invoice': self.record.id}
+        section = self._line.progress_section if self._line else None
+        return {
+            'invoice': self._invoice.id,
+            'section': section.id if section else None,
+            }
 
     def transition_set_(self):
-        self.record.set_progress_ratio(self.start.ratio, self.start.section)
+        self._invoice.set_progress_ratio(self.start.ratio, self.start.section)
         return 'end'
+
+    def end(self):
+        return 'reload'
+
+
+class OpenContract(Wizard):
+    __name__ = 'account.invoice.open_contract'
+    start_state = 'open_'
+    open_ = StateAction('project_progress_invoice.act_contract_documents')
+
+    def do_open_(self, action):
+        action['pyson_domain'] = PYSONEncoder().encode([
+                ('progress_contract', 'in', list({
+                            i.progress_contract.id for i in self.records
+                            if i.progress_contract})),
+                ])
+        return action, {}

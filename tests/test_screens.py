@@ -1,0 +1,99 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+"""What the windows show and open"""
+import pytest
+from proteus import Model, Wizard
+
+from .tools import create_invoice, create_sale, next_invoice, set_current
+
+
+@pytest.fixture(scope='module', autouse=True)
+def database_of_screens(database):
+    pass
+
+
+@pytest.fixture
+def invoice():
+    "The draft of a contract of two sections, a line before them"
+    sale = create_sale((10, '100'), (20, '10'), (30, '1'), state='draft')
+    for sequence, line in zip([1, 3, 5], list(sale.lines)):
+        line.sequence = sequence
+    for sequence, title in [(2, "Ground floor"), (4, "First floor")]:
+        sale.lines.new(type='title', description=title, sequence=sequence)
+    sale.click('quote')
+    invoice, = sale.click('progress_invoice')
+    return invoice
+
+
+def currents(invoice):
+    return [
+        l.progress_current for l in invoice.lines if l.type == 'line']
+
+
+def test_enter_progress_lists_what_progresses(invoice):
+    lines = invoice.click('enter_progress')
+    assert [l.progress_total_quantity for l in lines] == [10, 20, 30]
+    assert [
+        l.progress_section and l.progress_section.rec_name for l in lines
+        ] == [None, "Ground floor", "First floor"]
+
+
+def test_row_is_saved_by_itself(invoice):
+    _, line, _ = invoice.click('enter_progress')
+    line.progress_current = .5
+    line.save()
+    invoice.reload()
+    assert currents(invoice) == [0, .5, 0]
+    assert invoice.untaxed_amount == 100
+
+
+def test_progress_of_the_section_of_a_row(invoice):
+    *_, line = invoice.click('enter_progress')
+    wizard = Wizard('account.invoice.set_progress', [line])
+    assert wizard.form.section.rec_name == "First floor"
+    wizard.form.ratio = .8
+    wizard.execute('set_')
+    invoice.reload()
+    assert currents(invoice) == [0, 0, .8]
+
+
+def test_progress_of_all_the_rows(invoice):
+    *_, line = invoice.click('enter_progress')
+    wizard = Wizard('account.invoice.set_progress', [line])
+    wizard.form.section = None
+    wizard.form.ratio = .8
+    wizard.execute('set_')
+    invoice.reload()
+    assert currents(invoice) == [.8, .8, .8]
+
+
+def test_ratio_of_the_contract():
+    invoice = create_invoice((10, '100'), (-1, '200'))
+    set_current(invoice, .5, 0)
+    # 500.00 of 800.00
+    assert invoice.progress_ratio == .625
+    assert not create_invoice((1, '10'), progress=False).progress_ratio
+
+
+def test_documents_of_the_contract():
+    invoice = create_invoice((10, '100'))
+    set_current(invoice, .5)
+    invoice.click('post')
+    new = next_invoice(invoice, .8)
+    create_invoice((10, '100'))
+    wizard = Wizard('account.invoice.open_contract', [invoice])
+    assert set(wizard.actions[0]) == {invoice, new}
+
+
+def test_tabs_with_counts():
+    Window = Model.get('ir.action.act_window')
+    for name, tabs in [
+            ("Progress Invoices",
+                ["Draft", "Posted", "To Bill", "Closed", "All"]),
+            ("Advance Invoices", ["To Bill", "Residual", "Used Up", "All"]),
+            ("Interventions", ["Planned", "Done", "Invoiced", "All"]),
+            ]:
+        window, *_ = [
+            w for w in Window.find([('name', '=', name)])
+            if w.act_window_domains]
+        assert [d.name for d in window.act_window_domains] == tabs
