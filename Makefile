@@ -4,6 +4,7 @@
 # make test-all         run the tests on both series and both databases
 # make test-neighbours  run the scenarios of Tryton's modules beside this one
 # make fuzz             try thousands of odd contracts and advances
+# make test-web         do both jobs in the web client
 # make bench            measure it beside plain Tryton
 # make growth           draw in doc/ how it grows with the lines
 # make nightly          run all the tests
@@ -70,6 +71,14 @@ test-neighbours:
 		VENV=.venv/$(SERIES)-neighbours EXTRAS=test,neighbours \
 		TESTS=tests/neighbours.py
 
+# Its own environment, for only it drives a browser
+test-web: $(SAO)/.installed
+	@test -x /usr/bin/chromium || { \
+		echo "Chromium is missing, on Debian:" \
+			"apt-get install chromium" >&2; exit 1; }
+	@SAO=$(CURDIR)/$(SAO) $(MAKE) --no-print-directory test \
+		VENV=.venv/$(SERIES)-web EXTRAS=test,web TESTS=tests/web.py
+
 fuzz:
 	@$(MAKE) --no-print-directory test OPTIONS=--hypothesis-profile=fuzz \
 		TESTS='tests/test_fuzz_contract.py tests/test_fuzz_advance.py'
@@ -90,11 +99,11 @@ draw-growth: $(INSTALLED)
 		$(OPTIONS) .bench/growth.json
 	@$(VENV)/bin/python bench/chart.py .bench/growth.json doc/growth.svg
 
-nightly: test-all test-neighbours fuzz
+nightly: test-all test-neighbours test-web fuzz
 	@$(MAKE) --no-print-directory test-neighbours fuzz SERIES=8.2
 
 clean:
-	rm -rf .bench .demo .hypothesis .pytest_cache .sao .venv build *.egg-info
+	rm -rf .bench .demo .hypothesis .pytest_cache .sao .venv .web build *.egg-info
 
 # One bound on trytond is enough for all its modules, for each accepts but its
 # own series.  The link gives the tests of this folder their full name.
@@ -111,5 +120,6 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 	@cd $(MODULES) && ln -sfn ../../../../../../.. project_progress_invoice
 	@touch $@
 
-.PHONY: help demo serve test test-all test-neighbours fuzz nightly clean
+.PHONY: help demo serve test test-all test-neighbours test-web fuzz
+.PHONY: nightly clean
 .PHONY: bench bench-sqlite bench-postgresql growth draw-growth

@@ -69,6 +69,7 @@ setup(name=f'trytond_{name}',
             *require_modules('extras_depend'),
             ],
         'bench': ['matplotlib >= 3.6'],
+        'web': ['playwright'],
         # The modules whose scenarios are run beside this one
         'neighbours': [require(f'trytond_{module}') for module in [
                 'account_asset',

@@ -10,10 +10,10 @@ import demo
 from proteus import Model
 from proteus.config import set_trytond
 
-HOST = '127.0.0.1:8000'
+HOST = '127.0.0.1'
 WEB = """
 [web]
-listen = {host}
+listen = {address}
 root = {client}
 """
 
@@ -30,7 +30,8 @@ def skip_configuration():
     admin.save()
 
 
-def main(folder, client):
+def main(folder, client, port='8000'):
+    address = f'{HOST}:{port}'
     folder, client = Path(folder).resolve(), Path(client).resolve()
     config = folder / 'trytond.conf'
     if not (folder / 'demo.sqlite').exists():
@@ -39,9 +40,9 @@ def main(folder, client):
         set_trytond(config_file=str(config))
     skip_configuration()
     served = folder / 'serve.conf'
-    served.write_text(
-        config.read_text() + WEB.format(host=HOST, client=client))
-    print(f"\nOpen http://{HOST}/#demo\n"
+    served.write_text(config.read_text() + WEB.format(
+            address=address, client=client))
+    print(f"\nOpen http://{address}/#demo\n"
         f"User: admin\nPassword: {(folder / 'password').read_text()}\n"
         "Press Ctrl-C to end.", flush=True)
     trytond = Path(sys.executable).with_name('trytond')
