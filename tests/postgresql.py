@@ -26,8 +26,9 @@ import subprocess
 import sys
 import time
 from configparser import ConfigParser
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from signal import SIGKILL
 from tempfile import TemporaryDirectory
 from textwrap import dedent
 from urllib.parse import urlsplit
@@ -103,12 +104,16 @@ def start_program(uri, name, sections, database=DATABASE):
             process = subprocess.Popen(
                 [Path(sys.executable).with_name(name),
                     '-c', path, '-d', database],
-                env=get_environment(uri, database), stdout=file, stderr=file)
+                env=get_environment(uri, database), stdout=file, stderr=file,
+                start_new_session=True)
         try:
             yield process, log
         finally:
             process.terminate()
             process.wait()
+            # A worker leaves its own processes behind
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, SIGKILL)
 
 
 @contextmanager
