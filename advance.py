@@ -395,8 +395,9 @@ class AdvanceInvoice(
     @classmethod
     def _get_residuals(cls, advances=None):
         """
-        Return the table of the advances joined with the sums of their lines
-        and the expressions of the residual quantity and amount by name
+        Return the table of the advances, this table joined with the sums of
+        their lines and the expressions of the residual quantity and amount by
+        name
         """
         pool = Pool()
         Currency = pool.get('currency.currency')
@@ -424,7 +425,7 @@ class AdvanceInvoice(
         tables = (table
             .join(currency, condition=table.currency == currency.id)
             .join(lines, 'LEFT', condition=lines.advance == table.id))
-        return tables, {
+        return table, tables, {
             # The value rules
             'residual_quantity': Case(
                 (amount == 0, 0),
@@ -438,8 +439,7 @@ class AdvanceInvoice(
         result = {n: {} for n in names}
         for sub_advances in grouped_slice(advances, SLICE):
             sub_advances = list(sub_advances)
-            tables, residuals = cls._get_residuals(sub_advances)
-            table = tables.left.left
+            table, tables, residuals = cls._get_residuals(sub_advances)
             query = tables.select(
                 table.id, *(residuals[n].as_(n) for n in names),
                 where=fields.SQL_OPERATORS['in'](
@@ -456,8 +456,7 @@ class AdvanceInvoice(
     def search_residual(cls, name, clause):
         _, operator, value = clause
         Operator = fields.SQL_OPERATORS[operator]
-        tables, residuals = cls._get_residuals()
-        table = tables.left.left
+        table, tables, residuals = cls._get_residuals()
         if isinstance(value, (list, tuple, set)):
             value = [float(v) if v is not None else None for v in value]
         elif value is not None:

@@ -572,15 +572,13 @@ class Invoice(metaclass=PoolMeta):
                     'progress_previous_amount': previous,
                     'progress_current_amount': current,
                     'progress_remaining_amount': total - current,
-                    'progress_ratio': cls._get_amount_ratio(current, total),
+                    'progress_ratio': (
+                        Line.get_progress_ratio(current, total)
+                        if total else None),
                     }
                 for name in names:
                     result[name][id_] = values[name]
         return result
-
-    @staticmethod
-    def _get_amount_ratio(amount, total):
-        return round(float(amount / total), 4) if total else None
 
     @classmethod
     def get_progress_paid_amounts(cls, invoices, names):

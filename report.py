@@ -85,6 +85,7 @@ class ContractReport(PartyReport):
     @classmethod
     def get_context(cls, records, header, data):
         context = super().get_context(records, header, data)
+        invoice, = records
         lang = context['lang']
 
         def format_ratio(ratio):
@@ -94,7 +95,7 @@ class ContractReport(PartyReport):
 
         context.update(
             sections=cls.get_sections,
-            documents=cls.get_documents,
+            documents=cls.get_documents(invoice),
             format_ratio=format_ratio)
         return context
 
@@ -136,7 +137,7 @@ class CumulativeStatement(ContractReport):
     def get_context(cls, records, header, data):
         context = super().get_context(records, header, data)
         invoice, = records
-        *before, last = cls.get_documents(invoice)
+        *before, last = context['documents']
         context.update(
             before=before,
             opening=(
@@ -152,7 +153,8 @@ class AdvanceStatement(PartyReport):
     @classmethod
     def get_context(cls, records, header, data):
         context = super().get_context(records, header, data)
-        context['movements'] = cls.get_movements
+        work, = records
+        context['advances'] = cls.get_movements(work)
         return context
 
     @classmethod
