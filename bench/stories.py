@@ -18,7 +18,7 @@ from proteus import Model
 from proteus.config import get_config
 from sql.aggregate import Sum
 from trytond.modules.project_progress_invoice.tests.test_cost import (
-    create_large_sale, create_plain, get_line_values)
+    create_large_sale, create_plain, get_invoice_values, get_line_values)
 from trytond.modules.project_progress_invoice.tests.tools import (
     create_deposit_account, create_project, create_project_type, sell_advance)
 from trytond.pool import Pool
@@ -400,14 +400,7 @@ def create_same_invoices(projects, each):
                 **common, **values,
                 'account': product.account_category.account_revenue.id,
                 })
-    values = {
-        'type': 'out',
-        'party': party.id,
-        'invoice_address': new.invoice_address.id,
-        'account': new.account.id,
-        'journal': new.journal.id,
-        'lines': [('create', lines * each)],
-        }
+    values = get_invoice_values(new, lines * each)
     yield
     ids = call('account.invoice', 'create', [values] * projects)
     yield

@@ -58,6 +58,18 @@ def get_line_values(lines):
             } for i in range(lines)]
 
 
+def get_invoice_values(new, lines):
+    "Return the values of the new invoice with the lines"
+    return {
+        'type': 'out',
+        'party': new.party.id,
+        'invoice_address': new.invoice_address.id,
+        'account': new.account.id,
+        'journal': new.journal.id,
+        'lines': [('create', lines)],
+        }
+
+
 def create_plain(lines, titles=False):
     """
     Create an ordinary invoice without on_change, whose cost is proteus'
@@ -82,14 +94,7 @@ def create_plain(lines, titles=False):
         line_values = list(chain(*(
                     [title, *line_values[i:i + 4]]
                     for i in range(0, lines, 4))))
-    values = {
-        'type': 'out',
-        'party': party.id,
-        'invoice_address': new.invoice_address.id,
-        'account': new.account.id,
-        'journal': new.journal.id,
-        'lines': [('create', line_values)],
-        }
+    values = get_invoice_values(new, line_values)
     with statements() as created:
         id_, = Invoice._proxy.create([values], new._context)
     return Invoice(id_), created.total()
