@@ -358,6 +358,18 @@ class Invoice(metaclass=PoolMeta):
                 })
 
     @classmethod
+    def fields_get(cls, fields_names=None, level=0):
+        definition = super().fields_get(fields_names, level=level)
+        if 'lines' in definition:
+            # Only for the client, which knows nothing else in its list: on
+            # the server the lines would be read once for each context
+            definition['lines']['context'] = PYSONEncoder().encode({
+                    **cls.lines.context,
+                    'progress_columns': Eval('progress', False),
+                    })
+        return definition
+
+    @classmethod
     def default_progress(cls):
         return False
 
@@ -1452,6 +1464,9 @@ class InvoiceLine(metaclass=PoolMeta):
     progress_credit_amount = Monetary(
         "Creditable Amount",
         currency='currency', digits='currency', readonly=True)
+    progress_name = fields.Function(
+        fields.Char("Item", help="The text of the line or its product."),
+        'on_change_with_progress_name')
     section_number = fields.Function(
         fields.Integer("Section"), 'get_section_number')
     progress_section = fields.Function(
@@ -1529,6 +1544,11 @@ class InvoiceLine(metaclass=PoolMeta):
     def on_change_with_quantity_unit(self, name=None):
         return self.unit if self.progress_current_quantity is None else None
 
+    @fields.depends('product', methods=['on_change_with_summary'])
+    def on_change_with_progress_name(self, name=None):
+        return self.on_change_with_summary() or (
+            self.product.rec_name if self.product else '')
+
     def get_section_number(self, name):
         if self.type != 'title' or not self.invoice:
             return
@@ -1561,6 +1581,13 @@ class InvoiceLine(metaclass=PoolMeta):
             ('/form//group[@id="progress"]', 'states', {
                     'invisible': (Eval('type') != 'line') | progress,
                     }),
+            ('/tree//field[starts-with(@name, "progress_")'
+                ' or @name="section_number"]',
+                'tree_invisible', ~Eval('progress_columns', False)),
+            # The amount would not fit beside them
+            ('/tree/field[@name="product" or @name="account"'
+                ' or @name="quantity" or @name="taxes"]',
+                'tree_invisible', Eval('progress_columns', False)),
             ]
 
     @fields.depends(
@@ -2733,7 +2760,12 @@ class SetProgress(Wizard):
 
     @property
     def _invoice(self):
-        return self._line.invoice if self._line else self.record
+        line = self._line
+        if line and not line.invoice:
+            raise ProgressLineError(gettext(
+                    'project_progress_invoice.msg_set_progress_line',
+                    line=line.rec_name))
+        return line.invoice if line else self.record
 
     def default_start(self, fields):
         section = self._line.progress_section if self._line else None

@@ -44,6 +44,10 @@ MENU = """() => [...document.querySelectorAll('#menu .treeview tbody tr')].map(
         parseInt(
             row.querySelector('.expander img').style.marginLeft || '0'),
         ])"""
+COUNT = """
+window.clicks = 0;
+addEventListener('click', event => { window.clicks += event.isTrusted }, true)
+"""
 # What the client asks for although a server need not have it
 OPTIONAL = re.compile(r'/(custom\.(js|css)|locale/[A-Za-z_]+\.json)$')
 
@@ -67,6 +71,7 @@ class Sao:
             self.profile.name, executable_path=self.browser, args=FLAGS,
             accept_downloads=True, locale='en-US', timezone_id='UTC',
             viewport={'width': 1400, 'height': 900})
+        self.context.add_init_script(COUNT)
         self.page = self.context.pages[0]
         self.page.set_default_timeout(self.timeout * 1000)
         self.page.on('pageerror', lambda e: self.problems.append(str(e)))
@@ -75,8 +80,8 @@ class Sao:
         return self
 
     def __exit__(self, type, value, traceback):
-        if type:
-            self.page.screenshot(path=self.shots / 'failed.png')
+        # What it showed when the story failed
+        self.page.screenshot(path=self.shots / 'last.png')
         self.context.close()
         self.playwright.stop()
         self.profile.cleanup()
@@ -120,6 +125,11 @@ class Sao:
             return dialogs.last
         return self.page.locator('#tabcontent > .tab-pane.active')
 
+    @property
+    def clicks(self):
+        "How many times the mouse was pressed since the log-in"
+        return self.page.evaluate('window.clicks')
+
     def open_menu(self, *names):
         parent = -1
         for depth, name in enumerate(names):
@@ -152,12 +162,19 @@ class Sao:
             visible=True).last.dblclick()
         self.idle()
 
+    def columns(self):
+        return self.scope.locator('.treeview thead th').filter(
+            visible=True).all_inner_texts()
+
     def click_cell(self, text, column):
         "Click in the column on the row with the text"
-        header = self.scope.locator('.treeview thead th').filter(visible=True)
-        index = header.all_inner_texts().index(column)
+        index = self.columns().index(column)
         self._rows().filter(has_text=text).first.locator('td').filter(
             visible=True).nth(index).click()
+        self.idle()
+
+    def close_tab(self):
+        self.page.locator('#tablist > li.active .close').click()
         self.idle()
 
     def press(self, *keys):
@@ -239,7 +256,7 @@ class Sao:
         else:
             field.click()
             self.type(value)
-            if field.evaluate("e => !!e.closest('.form-many2one')"):
+            if field.evaluate("e => !!e.closest('[class*=many2one]')"):
                 completion = self.page.locator(
                     '.dropdown.open ul.dropdown-menu li, '
                     '.open > ul.dropdown-menu li').filter(

@@ -1,8 +1,12 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
 """What the windows show and open"""
+from decimal import Decimal
+
 import pytest
 from proteus import Model, Wizard
+from trytond.modules.project_progress_invoice.exceptions import (
+    ProgressLineError)
 
 from .tools import create_invoice, create_sale, next_invoice, set_current
 
@@ -65,6 +69,17 @@ def test_progress_of_all_the_rows(invoice):
     wizard.execute('set_')
     invoice.reload()
     assert currents(invoice) == [.8, .8, .8]
+
+
+def test_no_progress_of_a_line_on_no_invoice(invoice):
+    account = next(l.account for l in invoice.lines if l.account)
+    line = Model.get('account.invoice.line')(
+        invoice_type='out', type='line', description="Sand", quantity=1,
+        unit_price=Decimal(1), party=invoice.party, currency=invoice.currency,
+        account=account)
+    line.save()
+    with pytest.raises(ProgressLineError):
+        Wizard('account.invoice.set_progress', [line])
 
 
 def test_ratio_of_the_contract():

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,20 @@ import trytond.modules.project_progress_invoice as module
 from .sao import Sao
 
 ROOT = Path(module.__file__).resolve().parent
+# The demo whose documents are printed as PDF
+DEMO = """
+import sys
+import demo
+from proteus import Model
+demo.main(sys.argv[1])
+Report = Model.get('ir.action.report')
+for report in Report.find([('module', '=', 'project_progress_invoice')]):
+    report.extension = 'pdf'
+    report.save()
+"""
 SAO = Path(os.environ.get('SAO', ROOT / '.sao'), 'package').resolve()
 SECONDS = 600
+COLUMNS = {"Total", "Previous %", "Current %", "Current"}
 
 
 @pytest.fixture(scope='module')
@@ -28,6 +39,10 @@ def served(tmp_path_factory):
         _, port = free.getsockname()
     log = folder / 'log'
     with log.open('w') as file:
+        subprocess.run(
+            [sys.executable, '-W', 'ignore', '-c', DEMO, folder],
+            env={**os.environ, 'PYTHONPATH': ROOT / 'demo'},
+            stdout=file, stderr=file, check=True)
         process = subprocess.Popen(
             [sys.executable, '-W', 'ignore', ROOT / 'demo' / 'serve.py',
                 folder, SAO, str(port)],
@@ -60,8 +75,46 @@ def sao(served):
 
 
 def read_document(path):
-    with zipfile.ZipFile(path) as file:
-        return file.read('content.xml').decode()
+    "Return the text of the PDF, as it is laid out"
+    return subprocess.run(
+        ['pdftotext', '-layout', path, '-'],
+        check=True, capture_output=True, text=True).stdout
+
+
+def enter_progress(sao, *percents):
+    sao.click('enter_progress')
+    sao.click_cell("Door, fitted", "Current %")
+    sao.press('Enter')
+    for percent in percents:
+        sao.type(percent)
+        sao.press('Enter')
+    sao.press('Escape')
+    sao.screenshot('enter-progress')
+    sao.close_tab()
+    # It still shows the figures from before
+    sao.toolbar('reload')
+
+
+def post(sao):
+    sao.click('post')
+    sao.click("OK")
+    assert sao.read('state') == "Posted"
+
+
+def bill_without_contract(sao):
+    "Bill the instalment of the contract with an ordinary invoice"
+    sao.open_menu("Financial", "Invoices", "Customer Invoices")
+    sao.toolbar('new_')
+    sao.fill('party', "Customer")
+    for quantity, product, price in [
+            ('7', "Door, fitted", '100'), ('20', "Painting", '12.50')]:
+        sao.add('lines')
+        sao.fill('product', product)
+        sao.fill('quantity', quantity)
+        sao.fill('unit_price', price)
+        sao.click("Add")
+    assert not COLUMNS & set(sao.columns())
+    post(sao)
 
 
 def test_contract(sao):
@@ -81,37 +134,34 @@ def test_contract(sao):
 
     # The first invoice of the contract
     sao.click('progress_invoice')
-    sao.click('enter_progress')
-    sao.click_cell("Door, fitted", "Current %")
-    sao.press('Enter')
-    for percent in ['30', '50']:
-        sao.type(percent)
-        sao.press('Enter')
-    sao.press('Escape')
-    sao.screenshot('enter-progress')
+    enter_progress(sao, '30', '50')
+    assert COLUMNS <= set(sao.columns())
     rows = sao.rows()
-    assert any("Door, fitted" in r and "$ 300.00" in r for r in rows), rows
-    assert any("Painting" in r and "$ 250.00" in r for r in rows), rows
-
-    sao.open_menu("Financial", "Invoices", "Progress Invoices")
-    sao.screenshot('progress-invoices')
-    sao.select_tab("Draft")
-    sao.open_row("Customer")
+    assert any("Door, fitted" in r and "300.00" in r for r in rows), rows
+    assert any("Painting" in r and "250.00" in r for r in rows), rows
+    post(sao)
     assert sao.read('untaxed_amount') == '550.00'
-    sao.click('post')
-    sao.click("OK")
-    assert sao.read('state') == "Posted"
     sao.screenshot('posted')
 
     # The next one
+    before = sao.clicks
     sao.click('next_progress_invoice')
-    sao.click('set_progress')
-    sao.fill('ratio', '100')
-    sao.click("Set")
+    enter_progress(sao, '100', '100')
+    post(sao)
+    clicks = sao.clicks - before
     assert sao.read('untaxed_amount') == '950.00'
-    sao.screenshot('next')
     statement = sao.download('print', "Progress Statement")
-    assert "Progress Statement No. " in read_document(statement)
+    text = read_document(statement)
+    assert "Progress Statement No. 2" in text
+    assert "1,500.00" in text
+
+    sao.open_menu("Financial", "Invoices", "Progress Invoices")
+    sao.select_tab("Posted")
+    sao.screenshot('progress-invoices')
+
+    before = sao.clicks
+    bill_without_contract(sao)
+    assert clicks <= sao.clicks - before
 
 
 def test_advance(sao):
@@ -125,20 +175,31 @@ def test_advance(sao):
     sao.click('valorize')
     sao.screenshot('valorize')
     sao.click("Open")
-    sao.click('post')
-    sao.click("OK")
-    assert sao.read('state') == "Posted"
+    post(sao)
 
     sao.open_menu("Projects", "Interventions")
     sao.screenshot('interventions')
     sao.toolbar('new_')
     sao.fill('work', "Maintenance of the office")
+    sao.add('lines')
+    sao.fill('kind', "Service")
+    sao.fill('product', "Painting")
+    sao.fill('quantity', '64')
     sao.fill('description', "Broken window")
-    sao.toolbar('save')
+    sao.click('do')
     sao.screenshot('intervention')
     report = sao.download('print', "Intervention Report")
     assert "Broken window" in read_document(report)
+    sao.click('valorize')
+    sao.click("Open")
+    assert sao.read('untaxed_amount') == '0.00'
+    post(sao)
+    sao.screenshot('valued')
 
+    sao.open_menu("Projects", "Advance Invoices")
+    sao.select_tab("Residual")
+    assert any("3,400.00" in r for r in sao.rows())
+    sao.screenshot('advances')
     sao.open_menu("Projects", "Advance Invoices", "Advances by Project")
     sao.toolbar('switch_')
     sao.screenshot('advances-by-project')
