@@ -72,10 +72,11 @@ test-neighbours:
 		TESTS=tests/neighbours.py
 
 # Its own environment, for only it drives a browser
-test-web: $(SAO)/.installed
-	@test -x /usr/bin/chromium || { \
-		echo "Chromium is missing, on Debian:" \
-			"apt-get install chromium" >&2; exit 1; }
+test-web:
+	@{ command -v npm && command -v pdftotext && command -v soffice && \
+		test -x /usr/bin/chromium; } >/dev/null || .ci/install \
+		chromium libreoffice-writer-nogui npm poppler-utils
+	@$(MAKE) --no-print-directory $(SAO)/.installed
 	@SAO=$(CURDIR)/$(SAO) $(MAKE) --no-print-directory test \
 		VENV=.venv/$(SERIES)-web EXTRAS=test,web TESTS=tests/web.py
 
