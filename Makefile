@@ -36,7 +36,7 @@ demo: $(INSTALLED)
 	@$(VENV)/bin/python demo/demo.py .demo
 
 serve: $(INSTALLED) $(SAO)/.installed
-	@$(VENV)/bin/python -W ignore demo/serve.py .demo $(SAO)/package
+	@$(VENV)/bin/python -W ignore demo/serve.py .demo 8000 $(SAO)/package
 
 # The packages of the web client hold what it is built to
 $(SAO)/.installed:

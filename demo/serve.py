@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
-"Serve the database of the demo with the web client"
+"Serve the database of the demo, with the web client if there is one"
 import os
 import sys
 from pathlib import Path
@@ -14,6 +14,8 @@ HOST = '127.0.0.1'
 WEB = """
 [web]
 listen = {address}
+"""
+CLIENT = """\
 root = {client}
 """
 
@@ -30,19 +32,23 @@ def skip_configuration():
     admin.save()
 
 
-def main(folder, client, port='8000'):
+def main(folder, port='8000', client=None):
     address = f'{HOST}:{port}'
-    folder, client = Path(folder).resolve(), Path(client).resolve()
+    folder = Path(folder).resolve()
     config = folder / 'trytond.conf'
     if not (folder / 'demo.sqlite').exists():
         demo.main(folder)
     else:
         set_trytond(config_file=str(config))
     skip_configuration()
+    settings = config.read_text() + WEB.format(address=address)
+    url = f'tryton://{address}/demo'
+    if client:
+        settings += CLIENT.format(client=Path(client).resolve())
+        url = f'http://{address}/#demo'
     served = folder / 'serve.conf'
-    served.write_text(config.read_text() + WEB.format(
-            address=address, client=client))
-    print(f"\nOpen http://{address}/#demo\n"
+    served.write_text(settings)
+    print(f"\nOpen {url}\n"
         f"User: admin\nPassword: {(folder / 'password').read_text()}\n"
         "Press Ctrl-C to end.", flush=True)
     trytond = Path(sys.executable).with_name('trytond')

@@ -2,18 +2,15 @@
 # this repository contains the full copyright notices and license terms.
 """Do both jobs in the web client, from the log-in to the printed document"""
 import os
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-import trytond.modules.project_progress_invoice as module
 
 from .sao import Sao
+from .served import ROOT, serve_demo
 
-ROOT = Path(module.__file__).resolve().parent
 # The demo whose documents are printed as PDF
 DEMO = """
 import sys
@@ -26,7 +23,6 @@ for report in Report.find([('module', '=', 'project_progress_invoice')]):
     report.save()
 """
 SAO = Path(os.environ.get('SAO', ROOT / '.sao'), 'package').resolve()
-SECONDS = 600
 COLUMNS = {"Total", "Previous %", "Current %", "Current"}
 
 
@@ -34,34 +30,11 @@ COLUMNS = {"Total", "Previous %", "Current %", "Current"}
 def served(tmp_path_factory):
     "Serve the demo and return its URL and the password"
     folder = tmp_path_factory.mktemp('demo')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        _, port = free.getsockname()
-    log = folder / 'log'
-    with log.open('w') as file:
-        subprocess.run(
-            [sys.executable, '-W', 'ignore', '-c', DEMO, folder],
-            env={**os.environ, 'PYTHONPATH': ROOT / 'demo'},
-            stdout=file, stderr=file, check=True)
-        process = subprocess.Popen(
-            [sys.executable, '-W', 'ignore', ROOT / 'demo' / 'serve.py',
-                folder, SAO, str(port)],
-            stdout=file, stderr=file)
-    try:
-        end = time.monotonic() + SECONDS
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            try:
-                socket.create_connection(('127.0.0.1', port)).close()
-                break
-            except ConnectionRefusedError:
-                time.sleep(.5)
-        password = (folder / 'password').read_text()
-        yield f'http://127.0.0.1:{port}/#demo', password
-    finally:
-        process.terminate()
-        process.wait()
+    subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', DEMO, folder],
+        env={**os.environ, 'PYTHONPATH': ROOT / 'demo'}, check=True)
+    with serve_demo(folder, SAO) as (address, password):
+        yield f'http://{address}/#demo', password
 
 
 @pytest.fixture
