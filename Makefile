@@ -5,6 +5,7 @@
 # make test-neighbours  run the scenarios of Tryton's modules beside this one
 # make fuzz             try thousands of odd contracts and advances
 # make test-web         do both jobs in the web client
+# make test-desktop     open every view in the desktop client
 # make bench            measure it beside plain Tryton
 # make growth           draw in doc/ how it grows with the lines
 # make nightly          run all the tests
@@ -12,7 +13,7 @@
 #
 # SERIES=8.2 make test does the same on that series of Tryton, and
 # DATABASE=postgresql make test on PostgreSQL.  make bench takes both databases
-# unless one is named.
+# and make test-desktop takes 8.2 unless one is named.
 
 SERIES ?= 8.0
 DATABASE ?= sqlite
@@ -28,6 +29,8 @@ RUN_postgresql := $(VENV)/bin/python tests/postgresql.py
 BENCHED := $(if $(filter file,$(origin DATABASE)),sqlite postgresql,$(DATABASE))
 
 SAO := .sao
+DESKTOP_SERIES := $(if $(filter file,$(origin SERIES)),8.2,$(SERIES))
+DESKTOP := .venv/$(DESKTOP_SERIES)-desktop
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -80,6 +83,26 @@ test-web:
 	@SAO=$(CURDIR)/$(SAO) $(MAKE) --no-print-directory test \
 		VENV=.venv/$(SERIES)-web EXTRAS=test,web TESTS=tests/web.py
 
+# The client has an environment of its own, for it runs on the GTK of the
+# system and so on its Python
+test-desktop: $(DESKTOP)/.installed
+	@command -v Xvfb >/dev/null || .ci/install xvfb
+	@DESKTOP=$(CURDIR)/$(DESKTOP) $(MAKE) --no-print-directory test \
+		SERIES=$(DESKTOP_SERIES) TESTS=tests/desktop.py
+
+$(DESKTOP)/.installed:
+	@/usr/bin/python3 -c 'import ensurepip, gi; \
+		gi.require_foreign("cairo"); gi.require_version("Gtk", "3.0"); \
+		from gi.repository import GdkPixbuf, Gtk; \
+		formats = [f.get_name() for f in GdkPixbuf.Pixbuf.get_formats()]; \
+		assert "svg" in formats' 2>/dev/null || .ci/install \
+		gir1.2-gtk-3.0 librsvg2-common python3-gi-cairo python3-venv
+	@echo "Installing the desktop client in $(DESKTOP)"
+	@/usr/bin/python3 -m venv --system-site-packages $(DESKTOP)
+	@$(DESKTOP)/bin/python -m pip install -q --disable-pip-version-check \
+		'tryton[calendar] == $(DESKTOP_SERIES).*'
+	@touch $@
+
 fuzz:
 	@$(MAKE) --no-print-directory test OPTIONS=--hypothesis-profile=fuzz \
 		TESTS='tests/test_fuzz_contract.py tests/test_fuzz_advance.py'
@@ -100,11 +123,12 @@ draw-growth: $(INSTALLED)
 		$(OPTIONS) .bench/growth.json
 	@$(VENV)/bin/python bench/chart.py .bench/growth.json doc/growth.svg
 
-nightly: test-all test-neighbours test-web fuzz
+nightly: test-all test-neighbours test-web test-desktop fuzz
 	@$(MAKE) --no-print-directory test-neighbours fuzz SERIES=8.2
 
 clean:
-	rm -rf .bench .demo .hypothesis .pytest_cache .sao .venv .web build *.egg-info
+	rm -rf .bench .demo .desktop .hypothesis .pytest_cache .sao .venv .web
+	rm -rf build *.egg-info
 
 # One bound on trytond is enough for all its modules, for each accepts but its
 # own series.  The link gives the tests of this folder their full name.
@@ -121,6 +145,6 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 	@cd $(MODULES) && ln -sfn ../../../../../../.. project_progress_invoice
 	@touch $@
 
-.PHONY: help demo serve test test-all test-neighbours test-web fuzz
-.PHONY: nightly clean
+.PHONY: help demo serve test test-all test-neighbours test-web test-desktop
+.PHONY: fuzz nightly clean
 .PHONY: bench bench-sqlite bench-postgresql growth draw-growth
