@@ -5,6 +5,7 @@
 # make test-neighbours  run the scenarios of Tryton's modules beside this one
 # make fuzz             try thousands of odd contracts and advances
 # make test-web         do both jobs in the web client
+# make screenshots      renew those of the manual
 # make test-desktop     open every view in the desktop client
 # make bench            measure it beside plain Tryton
 # make growth           draw in doc/ how it grows with the lines
@@ -29,6 +30,7 @@ RUN_postgresql := $(VENV)/bin/python tests/postgresql.py
 BENCHED := $(if $(filter file,$(origin DATABASE)),sqlite postgresql,$(DATABASE))
 
 SAO := .sao
+SHOTS := $(basename $(notdir $(wildcard doc/screenshots/*.png)))
 DESKTOP_SERIES := $(if $(filter file,$(origin SERIES)),8.2,$(SERIES))
 DESKTOP := .venv/$(DESKTOP_SERIES)-desktop
 
@@ -82,6 +84,10 @@ test-web:
 	@$(MAKE) --no-print-directory $(SAO)/.installed
 	@SAO=$(CURDIR)/$(SAO) $(MAKE) --no-print-directory test \
 		VENV=.venv/$(SERIES)-web EXTRAS=test,web TESTS=tests/web.py
+
+# The manual shows what the stories left
+screenshots: test-web
+	@cp $(SHOTS:%=.web/%.png) doc/screenshots
 
 # The client has an environment of its own, for it runs on the GTK of the
 # system and so on its Python
@@ -146,5 +152,5 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 	@touch $@
 
 .PHONY: help demo serve test test-all test-neighbours test-web test-desktop
-.PHONY: fuzz nightly clean
+.PHONY: screenshots fuzz nightly clean
 .PHONY: bench bench-sqlite bench-postgresql growth draw-growth
