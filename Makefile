@@ -81,7 +81,7 @@ test-web:
 	@{ command -v npm && command -v pdftotext && command -v soffice && \
 		test -x /usr/bin/chromium; } >/dev/null || .ci/install \
 		chromium libreoffice-writer-nogui npm poppler-utils
-	@$(MAKE) --no-print-directory $(SAO)/.installed
+	@$(MAKE) --no-print-directory -s $(SAO)/.installed
 	@SAO=$(CURDIR)/$(SAO) $(MAKE) --no-print-directory test \
 		VENV=.venv/$(SERIES)-web EXTRAS=test,web TESTS=tests/web.py
 
