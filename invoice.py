@@ -358,16 +358,18 @@ class Invoice(metaclass=PoolMeta):
                 })
 
     @classmethod
-    def fields_get(cls, fields_names=None, level=0):
-        definition = super().fields_get(fields_names, level=level)
-        if 'lines' in definition:
-            # Only for the client, which knows nothing else in its list: on
-            # the server the lines would be read once for each context
-            definition['lines']['context'] = PYSONEncoder().encode({
+    def fields_view_get(cls, view_id=None, view_type='form', level=None):
+        view = super().fields_view_get(
+            view_id=view_id, view_type=view_type, level=level)
+        if 'lines' in view['fields']:
+            # Only for the list in a window, which knows nothing else: on the
+            # server the lines would be read once for each context, and a
+            # script would read the whole invoice to evaluate it
+            view['fields']['lines']['context'] = PYSONEncoder().encode({
                     **cls.lines.context,
                     'progress_columns': Eval('progress', False),
                     })
-        return definition
+        return view
 
     @classmethod
     def default_progress(cls):

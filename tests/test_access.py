@@ -294,8 +294,8 @@ def test_only_buttons_are_exposed():
             if any(is_of_module(c) and n in c.__dict__
                 for c in Model_.__mro__)}
         allowed = {
-            'create', 'write', 'delete', 'copy', 'fields_get',
-            'on_change_notify',
+            'create', 'write', 'delete', 'copy',
+            'fields_view_get', 'on_change_notify',
             *getattr(Model_, '_buttons', {}),
             # The selection methods
             *(getattr(f, 'selection', None) for f in Model_._fields.values()
