@@ -266,7 +266,9 @@ def count_restarts(function):
 
     def count(*args, **extras):
         nonlocal restarts
-        restarts += bool(extras.get('_lock_records'))
+        # From 8.2 on a task locks itself as well
+        records = extras.get('_lock_records') or {}
+        restarts += bool(records.keys() - {'ir_queue'})
         return start(*args, **extras)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
