@@ -1709,9 +1709,8 @@ class InvoiceLine(metaclass=PoolMeta):
         'quantity', 'progress_current_quantity',
         methods=['on_change_with_amount'])
     def taxable_lines(self):
-        lines = super().taxable_lines
         if self.progress_current_quantity is None:
-            return lines
+            return super().taxable_lines
         amount = self.on_change_with_amount()
         if not self.quantity and not amount:
             return []
@@ -1721,7 +1720,7 @@ class InvoiceLine(metaclass=PoolMeta):
         quantity = to_quantity(self.quantity) or Decimal('1E-10')
         return [
             (taxes, amount / quantity, quantity, date)
-            for taxes, _, _, date in lines]
+            for taxes, _, _, date in super().taxable_lines]
 
     def get_move_lines(self):
         if self.progress_line and not self.amount:
