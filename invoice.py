@@ -365,10 +365,14 @@ class Invoice(metaclass=PoolMeta):
             # Only for the list in a window, which knows nothing else: on the
             # server the lines would be read once for each context, and a
             # script would read the whole invoice to evaluate it
-            view['fields']['lines']['context'] = PYSONEncoder().encode({
+            context = PYSONEncoder().encode({
                     **cls.lines.context,
                     'progress_columns': Eval('progress', False),
                     })
+            # A view that comes from the cache can not be changed
+            fields = dict(view['fields'])
+            fields['lines'] = {**fields['lines'], 'context': context}
+            view = {**view, 'fields': fields}
         return view
 
     @classmethod

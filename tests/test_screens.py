@@ -8,6 +8,7 @@ from proteus import Model, Wizard
 from trytond.modules.project_progress_invoice.exceptions import (
     ProgressLineError)
 
+from .registry import call
 from .tools import create_invoice, create_sale, next_invoice, set_current
 
 
@@ -80,6 +81,13 @@ def test_no_progress_of_a_line_on_no_invoice(invoice):
     line.save()
     with pytest.raises(ProgressLineError):
         Wizard('account.invoice.set_progress', [line])
+
+
+def test_lines_know_if_they_are_on_progress():
+    # The second one comes from the cache
+    for _ in range(2):
+        view = call('account.invoice', 'fields_view_get', None, 'form')
+        assert 'progress_columns' in view['fields']['lines']['context']
 
 
 def test_ratio_of_the_contract():
