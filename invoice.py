@@ -1507,10 +1507,12 @@ class InvoiceLine(metaclass=PoolMeta):
             'previous_progress_invoice', None)
         credit = Bool(Eval('_parent_invoice', {}).get(
                 'progress_credited_invoice', None))
+        # Unlike the origin it needs no more fields in the lists
+        of_sale = Eval('progress_sale_price', None) != None  # noqa: E711
         invisible = (Eval('type') != 'line') | ~progress
         for name, condition in [
                 ('progress_total_quantity',
-                    draft & ~Bool(Eval('origin', None))),
+                    draft & ~of_sale & ~credit),
                 ('progress_previous_quantity', draft & first & ~credit),
                 ('progress_previous', draft & first & ~credit),
                 ('progress_current_quantity',
@@ -2287,18 +2289,21 @@ class _ProgressDeriver:
         self.sale_lines = {
             l.id: l for l in SaleLine.browse(
                 list(set().union(*sale_lines.values())))}
-        brought_in = defaultdict(set)
+        brought_in = set()
+        new = defaultdict(set)
         for line, values in changes:
             id_ = self.get_origin_id(line, values, 'sale.line')
             invoice = invoices.get(self.get(line, values, 'invoice'))
             if (id_ and invoice and invoice.progress
                     and not self.is_carried(line, values)):
-                brought_in[invoice].add(self.sale_lines[id_])
-        self.ordinary = {}
-        for invoice, lines in brought_in.items():
+                brought_in.add(self.sale_lines[id_])
+                # What is posted is checked as if it were new
+                if excluded or self.is_new(line, values):
+                    new[invoice].add(self.sale_lines[id_])
+        self.ordinary = Line.get_ordinary_billed(brought_in)
+        for invoice, lines in new.items():
             if check:
                 Sale.check_progress_import({l.sale for l in lines}, invoice)
-            self.ordinary.update(Line.get_ordinary_billed(lines))
             # What is already in the contract is carried
             contract_lines = Line.get_contract_lines(lines, invoice)
             for line, values in changes:
@@ -2347,6 +2352,13 @@ class _ProgressDeriver:
         "Test if the line continues or credits a contract line"
         contract_line = cls.get(line, values, 'progress_line')
         return bool(contract_line and (not line or contract_line != line.id))
+
+    @staticmethod
+    def is_new(line, values):
+        "Test if the line becomes work of its invoice"
+        return (
+            not line or line.progress_current_quantity is None
+            or bool(values.keys() & {'invoice', 'origin', 'progress_line'}))
 
     def is_work(self, line, values, invoice):
         if self.get(line, values, 'type', 'line') != 'line':

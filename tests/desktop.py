@@ -34,8 +34,7 @@ def folder(tmp_path_factory):
 def gtk(folder):
     shots = ROOT / '.desktop'
     shots.mkdir(exist_ok=True)
-    log = folder / 'log'
-    with serve_demo(folder) as (address, password), Gtk(
+    with serve_demo(folder) as (address, password, log), Gtk(
             f'tryton://{address}/demo', 'admin', password, shots, PYTHON
             ) as gtk:
         # To be asked for the password is an error there

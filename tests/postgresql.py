@@ -119,21 +119,32 @@ def start_program(uri, name, sections, database=DATABASE):
 @contextmanager
 def start_trytond(uri, sections, database=DATABASE):
     "Start a server of Tryton on a free port and yield its URL"
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        address = '%s:%s' % free.getsockname()
+    address = get_free_address()
     with start_program(
             uri, 'trytond', {**sections, 'web': {'listen': address}},
             database) as (process, log):
-        while True:
-            assert process.poll() is None, log.read_text()
-            try:
-                socket.create_connection(
-                    address.split(':'), timeout=1).close()
-                break
-            except ConnectionRefusedError:
-                time.sleep(.1)
+        wait_until_served(address, process, log)
         yield f'http://{address}/{database}/rpc/'
+
+
+def get_free_address():
+    "Return an address of this machine on which nothing listens"
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return '%s:%s' % free.getsockname()
+
+
+def wait_until_served(address, process, log):
+    "Wait for the process to listen on the address, at most ten minutes"
+    end = time.monotonic() + 600
+    while True:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        try:
+            socket.create_connection(address.split(':'), timeout=1).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(.1)
 
 
 def start_script(uri, script, *args, database=DATABASE):

@@ -92,6 +92,21 @@ def is_readonly(record, field):
         or not evaluate(field.states.get('editable', True)))
 
 
+@pytest.mark.parametrize('create_draft, expected', [
+        (lambda: create_sale((10, '100')).click('progress_invoice')[0], True),
+        (lambda: create_sale((10, '0')).click('progress_invoice')[0], True),
+        (lambda: create_invoice((10, '100')), False),
+        (lambda: credit(post_first()), True),
+        ], ids=['sale', 'given away', 'free', 'credit'])
+def test_total_is_typed_on_free_lines_only(create_draft, expected):
+    line, = create_draft().lines
+    id_ = line.id
+    Line = get_models()['account.invoice.line']
+    with Transaction().start(DB_NAME, 1, readonly=True):
+        assert is_readonly(
+            Line(id_), Line.progress_total_quantity) == expected
+
+
 def get_other(record, name, field):
     "Return another value than the one of the field"
     current = getattr(record, name)

@@ -33,7 +33,7 @@ def served(tmp_path_factory):
     subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', DEMO, folder],
         env={**os.environ, 'PYTHONPATH': ROOT / 'demo'}, check=True)
-    with serve_demo(folder, SAO) as (address, password):
+    with serve_demo(folder, SAO) as (address, password, _):
         yield f'http://{address}/#demo', password
 
 
