@@ -20,7 +20,7 @@ if os.environ.get('TRYTOND_DATABASE_URI', '').startswith('postgresql'):
 for name, profile in {
         # To shrink what fails takes many times longer
         'ci': {
-            'max_examples': 20,
+            'max_examples': 15,
             'derandomize': True,
             'phases': [Phase.explicit, Phase.generate],
             },

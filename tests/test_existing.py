@@ -24,6 +24,12 @@ BEFORE = """
     sale.invoices[0].click('post')
     create('project.work', name="Project", type='project',
         party=get('party.party', "Customer").id)
+    # The company gets settings of its own
+    settings = Model.get('project.configuration')(1)
+    settings.work_sequence = Model.get('ir.sequence')(
+        name="Projects", sequence_type=settings.work_sequence.sequence_type)
+    settings.work_sequence.save()
+    settings.save()
     """
 # What is copied for each number i
 COPIES = {
@@ -83,6 +89,7 @@ STORY = """
     advance = sell_advance(project, 10, '500')
     intervention = create_intervention(
         project, ('service', 1, '400'), ('material', 2, '30'))
+    assert intervention.number
     invoice = value(intervention)
     invoice.click('post')
     credit(invoice).click('post')
