@@ -30,13 +30,9 @@ from .exceptions import (
     AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError,
     ProgressContractError)
 from .invoice import (
-    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, lock_together,
+    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, has_fixed_tax, lock_together,
     to_quantity)
 from .sale import SalePriceMixin
-
-
-def has_fixed_tax(taxes):
-    return any(t.type == 'fixed' or has_fixed_tax(t.childs) for t in taxes)
 
 
 class AdvanceFigures(namedtuple('AdvanceFigures', [

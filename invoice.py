@@ -65,6 +65,14 @@ def same_quantity(a, b):
     return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-10)
 
 
+def has_fixed_tax(taxes):
+    return any(t.type == 'fixed' or has_fixed_tax(t.childs) for t in taxes)
+
+
+def has_tax_on_tax(taxes):
+    return any(t.update_unit_price or has_tax_on_tax(t.childs) for t in taxes)
+
+
 def point_to_self(records, name):
     "Set the Many2One name of the records to themselves with one statement"
     cls = records[0].__class__
@@ -1160,6 +1168,31 @@ class Invoice(metaclass=PoolMeta):
         if contracts := {i.progress_contract for i in invoices if i.progress}:
             cls.update_progress(contracts)
 
+    @property
+    @fields.depends('progress', 'company', 'currency')
+    def taxable_lines(self):
+        pool = Pool()
+        Configuration = pool.get('account.configuration')
+        lines = super().taxable_lines
+        if not self.progress or not self.currency or len(lines) < 2:
+            return lines
+        rounding = Configuration(1).get_multivalue(
+            'tax_rounding', company=self.company.id if self.company else None)
+        if rounding == 'line':
+            return lines
+        # The tax of a sum is the sum of the taxes: compute it once
+        sums = defaultdict(list)
+        for line in lines:
+            taxes, amount, quantity, date = line
+            key = (tuple(taxes), date, amount < 0)
+            if (quantity != 1 or amount != self.currency.round(amount)
+                    or has_fixed_tax(taxes) or has_tax_on_tax(taxes)):
+                key += (len(sums),)
+            sums[key].append(line)
+        return [
+            (lines[0][0], sum(l[1] for l in lines), *lines[0][2:])
+            for lines in sums.values()]
+
     def _credit(self, **values):
         credit = super()._credit(**values)
         if self.progress:
@@ -1720,12 +1753,14 @@ class InvoiceLine(metaclass=PoolMeta):
         amount = self.on_change_with_amount()
         if not self.quantity and not amount:
             return []
-        # Keep the quantity for the taxes of fixed amount and adapt the price
-        # for the base to be the amount.  A change of price is billed without
-        # quantity: a negligible one prevents to tax it again.
+        # The base is the amount, but the taxes of a fixed amount are those of
+        # the quantity.  A change of price is billed without quantity: a
+        # negligible one prevents to tax it again.
         quantity = to_quantity(self.quantity) or Decimal('1E-10')
         return [
             (taxes, amount / quantity, quantity, date)
+            if has_fixed_tax(taxes)
+            else (taxes, amount, 1, date)
             for taxes, _, _, date in super().taxable_lines]
 
     def get_move_lines(self):

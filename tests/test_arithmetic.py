@@ -12,8 +12,11 @@ from decimal import Decimal
 import pytest
 from proteus import Model, config
 from trytond.exceptions import UserError
-from trytond.modules.account.tests.tools import get_accounts
+from trytond.modules.account.tests.tools import create_tax, get_accounts
+from trytond.tests.test_tryton import DB_NAME
+from trytond.transaction import Transaction
 
+from .registry import get_models
 from .tools import (
     billed, create_invoice, create_sale, credit, next_invoice, set_current,
     work, write)
@@ -286,6 +289,59 @@ def test_fixed_tax():
     documents = closing.progress_invoices
     assert sum(d.untaxed_amount for d in documents) == Decimal('33.33')
     assert sum(d.tax_amount for d in documents) == 15
+
+
+@pytest.fixture
+def round_taxes():
+    "Return the function that sets how Tryton rounds the taxes"
+    configuration = Model.get('account.configuration')(1)
+    rounding = configuration.tax_rounding
+
+    def set_(value):
+        configuration.tax_rounding = value
+        configuration.save()
+
+    yield set_
+    set_(rounding)
+
+
+@pytest.mark.parametrize('rounding', ['document', 'line'])
+def test_taxes_are_those_of_an_ordinary_invoice(round_taxes, rounding):
+    "They are computed once for the lines that have the same"
+    round_taxes(rounding)
+    taxes = []
+    for rate, price in [('.055', False), ('.2', False), ('.1', True)]:
+        tax = create_tax(Decimal(rate))
+        tax.update_unit_price = price
+        tax.sequence = len(taxes)
+        tax.save()
+        taxes.append(tax)
+    generator = random.Random(2)
+    lines = [
+        (1, f'{generator.randint(-3000, 9000)}.{i:02}') for i in range(40)]
+    chosen = [
+        [t.id for t in taxes if generator.random() < .5] for _ in lines]
+    ids = [
+        create_invoice(*lines, progress=progress).id
+        for progress in [True, False]]
+    Invoice, Line = [
+        get_models()[n] for n in ['account.invoice', 'account.invoice.line']]
+    with Transaction().start(DB_NAME, 1):
+        actions = []
+        for invoice in Invoice.browse(ids):
+            for line, line_taxes in zip(invoice.lines, chosen):
+                actions.extend(([line], {'taxes': [('add', line_taxes)]}))
+        Line.write(*actions)
+        Invoice.update_taxes(Invoice.browse(ids))
+        progress, ordinary = Invoice.browse(ids)
+        tax_lines = [
+            [(t.tax, t.account, t.base, t.amount) for t in i.taxes]
+            for i in [progress, ordinary]]
+        assert tax_lines[0] == tax_lines[1]
+        # Each tax of what is billed and of what is taken back
+        assert len(tax_lines[0]) == 6
+        assert (len(progress.taxable_lines) < len(ordinary.taxable_lines)) == (
+            rounding == 'document')
 
 
 def test_lines_that_bill_nothing():
