@@ -3,7 +3,7 @@
 # make test             run the tests
 # make test-all         run the tests on both series and both databases
 # make test-neighbours  run the scenarios of Tryton's modules beside this one
-# make fuzz             try thousands of odd contracts and advances
+# make fuzz             try a thousand odd contracts and advances
 # make test-web         do both jobs in the web client
 # make screenshots      renew those of the manual
 # make test-desktop     open every view in the desktop client

@@ -24,7 +24,7 @@ for name, profile in {
             'derandomize': True,
             'phases': [Phase.explicit, Phase.generate],
             },
-        'fuzz': {'max_examples': 1000, 'print_blob': True},
+        'fuzz': {'max_examples': 500, 'print_blob': True},
         }.items():
     settings.register_profile(
         name, deadline=None, database=None, stateful_step_count=20,
