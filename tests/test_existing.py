@@ -13,6 +13,7 @@ from .postgresql import (
 
 INVOICES = 10_000  # of 10 lines
 BEFORE = """
+    from proteus import Model
     from trytond.modules.project_progress_invoice.tests.tools import *
     from trytond.tests.tools import activate_modules
 
@@ -27,7 +28,8 @@ BEFORE = """
     # The company gets settings of its own
     settings = Model.get('project.configuration')(1)
     settings.work_sequence = Model.get('ir.sequence')(
-        name="Projects", sequence_type=settings.work_sequence.sequence_type)
+        name="Projects", prefix="P",
+        sequence_type=settings.work_sequence.sequence_type)
     settings.work_sequence.save()
     settings.save()
     """
