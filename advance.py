@@ -30,7 +30,7 @@ from .exceptions import (
     AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError,
     ProgressContractError)
 from .invoice import (
-    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, has_fixed_tax, lock_together,
+    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, lock_together, set_base,
     to_quantity)
 from .sale import SalePriceMixin
 
@@ -1290,14 +1290,8 @@ class InvoiceLine(metaclass=PoolMeta):
         amount = self.on_change_with_amount()
         if to_quantity(self.quantity) * self.unit_price == amount:
             return lines
-        # The base must be the amount without the noise of the quantity to
-        # have the taxes of the lines it covers, but the taxes of a fixed
-        # amount are those of the quantity.
-        return [
-            (taxes, amount / to_quantity(self.quantity), self.quantity, date)
-            if has_fixed_tax(taxes)
-            else (taxes, amount, 1, date)
-            for taxes, _, _, date in lines]
+        # To have the taxes of the lines it covers
+        return set_base(lines, amount, to_quantity(self.quantity))
 
     def get_move_lines(self):
         if self.advance_invoice and not self.amount:

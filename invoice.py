@@ -73,6 +73,20 @@ def has_tax_on_tax(taxes):
     return any(t.update_unit_price or has_tax_on_tax(t.childs) for t in taxes)
 
 
+def set_base(taxable_lines, amount, quantity):
+    """
+    Return the taxable lines with the amount as base
+
+    It has not the noise of a price by quantity, but the taxes of a fixed
+    amount are those of the quantity.
+    """
+    return [
+        (taxes, amount / quantity, quantity, date)
+        if has_fixed_tax(taxes)
+        else (taxes, amount, 1, date)
+        for taxes, _, _, date in taxable_lines]
+
+
 def point_to_self(records, name):
     "Set the Many2One name of the records to themselves with one statement"
     cls = records[0].__class__
@@ -1753,15 +1767,10 @@ class InvoiceLine(metaclass=PoolMeta):
         amount = self.on_change_with_amount()
         if not self.quantity and not amount:
             return []
-        # The base is the amount, but the taxes of a fixed amount are those of
-        # the quantity.  A change of price is billed without quantity: a
-        # negligible one prevents to tax it again.
+        # A change of price is billed without quantity: a negligible one
+        # prevents to tax it again
         quantity = to_quantity(self.quantity) or Decimal('1E-10')
-        return [
-            (taxes, amount / quantity, quantity, date)
-            if has_fixed_tax(taxes)
-            else (taxes, amount, 1, date)
-            for taxes, _, _, date in super().taxable_lines]
+        return set_base(super().taxable_lines, amount, quantity)
 
     def get_move_lines(self):
         if self.progress_line and not self.amount:
