@@ -1647,9 +1647,22 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @fields.depends(
         'progress_total_quantity', 'progress_previous_quantity',
-        'progress_current_quantity',
-        methods=['on_change_with_amount'])
+        'progress_previous', 'progress_current_quantity', 'progress_current',
+        'progress_line',
+        methods=['get_progress_quantity', 'on_change_with_amount'])
     def _on_change_progress(self):
+        if self.progress_total_quantity is None:
+            # It will be the quantity
+            return
+        # What was typed before the total
+        if (self.progress_previous_quantity is None
+                and self.progress_previous is not None):
+            self.progress_previous_quantity = self.get_progress_quantity(
+                self.progress_previous)
+        if self.progress_current_quantity is None and not self.progress_line:
+            ratio = self.progress_current
+            self.progress_current_quantity = self.get_progress_quantity(
+                ratio if ratio is not None else 1)
         if not all(math.isfinite(q or 0) for q in [
                     self.progress_total_quantity,
                     self.progress_previous_quantity,
@@ -1670,43 +1683,60 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @fields.depends('progress_total_quantity')
     def get_progress_quantity(self, ratio):
+        "Return the quantity of the ratio, None as long as there is no total"
         if ratio is not None and not math.isfinite(ratio):
             return ratio
+        if self.progress_total_quantity is None:
+            return
         return float(
             to_quantity(self.progress_total_quantity) * to_quantity(ratio))
 
     @fields.depends(
-        'quantity', 'progress_total_quantity', 'progress_line', 'invoice',
-        '_parent_invoice.progress')
+        'quantity', 'progress_total_quantity', 'progress_current_quantity',
+        'progress_line', 'invoice', '_parent_invoice.progress')
     def on_change_with_progress_total_quantity(self):
         total = self.progress_total_quantity
-        if (total is None and not self.progress_line
-                and self.invoice and self.invoice.progress):
+        if (not self.progress_line
+                and self.invoice and self.invoice.progress
+                # Until the total or the progress is typed
+                and (total is None or self.progress_current_quantity is None)):
             total = self.quantity
         return total
 
     @fields.depends(
-        'progress_total_quantity', 'progress_current_quantity',
-        'progress_line', methods=['_on_change_progress'])
+        'progress_current_quantity', 'progress_current', 'progress_line',
+        methods=['_on_change_progress'])
     def on_change_progress_total_quantity(self):
-        if not self.progress_line:
-            self.progress_current_quantity = self.progress_total_quantity
+        if self.progress_current == 1 and not self.progress_line:
+            # It was not typed
+            self.progress_current_quantity = None
         self._on_change_progress()
 
-    @fields.depends(methods=['_on_change_progress'])
+    @fields.depends(
+        'progress_previous_quantity', 'progress_current_quantity',
+        methods=['_on_change_progress'])
     def on_change_progress_previous_quantity(self):
+        if (self.progress_current_quantity is not None
+                and abs(self.progress_current_quantity)
+                < abs(self.progress_previous_quantity or 0)):
+            self.progress_current_quantity = self.progress_previous_quantity
         self._on_change_progress()
 
     @fields.depends(
         'progress_previous',
-        methods=['get_progress_quantity', '_on_change_progress'])
+        methods=[
+            'get_progress_quantity', 'on_change_progress_previous_quantity'])
     def on_change_progress_previous(self):
         self.progress_previous_quantity = self.get_progress_quantity(
             self.progress_previous)
-        self._on_change_progress()
+        self.on_change_progress_previous_quantity()
 
-    @fields.depends(methods=['_on_change_progress'])
+    @fields.depends(
+        'progress_total_quantity', 'progress_current_quantity',
+        'progress_line', methods=['_on_change_progress'])
     def on_change_progress_current_quantity(self):
+        if self.progress_current_quantity is None and not self.progress_line:
+            self.progress_current_quantity = self.progress_total_quantity
         self._on_change_progress()
 
     @fields.depends(
@@ -2290,6 +2320,10 @@ class _ProgressDeriver:
         'progress_current_amount', 'progress_previous_price',
         'progress_sale_price', 'progress_credit_quantity',
         'progress_credit_amount']
+    # Those that on_change derives from each other
+    figures = {
+        'progress_total_quantity', 'progress_previous_quantity',
+        'progress_previous', 'progress_current_quantity', 'progress_current'}
 
     def __init__(self, Line, invoices, changes, check=True, excluded=()):
         pool = Pool()
@@ -2560,7 +2594,8 @@ class _ProgressDeriver:
         Return the quantity typed for the field, None if there is none
 
         The ratio of the known quantity is not typed but what on_change made
-        of it: it does not round the quantity.
+        of it: it does not round the quantity.  But all or nothing that comes
+        alone is.
         """
         typed = self.quantity(line, values, invoice, f'{name}_quantity')
         if typed is None:
@@ -2568,7 +2603,9 @@ class _ProgressDeriver:
             if ratio is not None and (
                     known is None
                     or ratio != self.Line.get_progress_ratio(
-                        to_quantity(known), total)):
+                        to_quantity(known), total)
+                    or ratio in {0, 1}
+                    and not values.keys() & self.figures - {name}):
                 typed = total * to_quantity(ratio)
         return to_quantity(typed) if typed is not None else None
 
@@ -2585,7 +2622,10 @@ class _ProgressDeriver:
             # It was billed at the price of the ordinary invoices
             previous, amount = self.ordinary[sale_line]
             if self.check:
-                self.check_previous(line, values, invoice, total, previous)
+                self.check_previous(
+                    line, values, invoice, total, previous,
+                    message='msg_previous_manual',
+                    sale=self.sale_lines[sale_line].sale.rec_name)
             return previous, amount, None
         elif invoice.previous_progress_invoice:
             previous, amount, price = Decimal(0), zero, None
@@ -2603,12 +2643,14 @@ class _ProgressDeriver:
             self.check_previous(line, values, invoice, total, previous)
         return previous, amount, price or unit_price
 
-    def check_previous(self, line, values, invoice, total, previous):
+    def check_previous(
+            self, line, values, invoice, total, previous,
+            message='msg_previous_readonly', **variables):
         typed = self.get_typed(
             line, values, invoice, total, 'progress_previous', previous)
         if typed is not None and not same_quantity(typed, previous):
             raise ProgressLineError(self.message(
-                    'msg_previous_readonly', line, values, invoice))
+                    message, line, values, invoice, **variables))
 
     def get_creditable(self, line, values, invoice):
         origin = self.get_origin_id(line, values, 'account.invoice.line')
@@ -2636,6 +2678,10 @@ class _ProgressDeriver:
             elif not self.check and credit_quantity is not None:
                 # What is credited does not depend on what is billed before
                 typed = previous + to_quantity(line.quantity)
+            elif values.keys() & {
+                    'progress_previous', 'progress_previous_quantity'}:
+                # Only the previous was typed
+                typed = max(to_quantity(typed), previous, key=abs)
         if typed is None:
             if credit_quantity is not None:
                 typed = previous - credit_quantity

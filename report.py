@@ -3,11 +3,13 @@
 from collections import namedtuple
 from decimal import Decimal
 
+from trytond.i18n import gettext
 from trytond.modules.company.company import CompanyReport
 from trytond.pool import Pool
 from trytond.tools import firstline
 from trytond.transaction import Transaction
 
+from .exceptions import ProgressContractError
 from .invoice import OPEN
 
 Section = namedtuple('Section', ['title', 'lines'])
@@ -84,8 +86,12 @@ class ContractReport(PartyReport):
 
     @classmethod
     def get_context(cls, records, header, data):
-        context = super().get_context(records, header, data)
         invoice, = records
+        if not invoice.progress:
+            raise ProgressContractError(gettext(
+                    'project_progress_invoice.msg_statement_progress',
+                    invoice=invoice.rec_name))
+        context = super().get_context(records, header, data)
         lang = context['lang']
 
         def format_ratio(ratio):

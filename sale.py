@@ -154,7 +154,12 @@ class Sale(metaclass=PoolMeta):
             i for i in self.invoices
             if (on_progress or i.progress)
             and (i.state == 'cancelled' or i.is_progress_refund)}
-        return [i for i in invoices if i not in billed_again]
+        invoices = [i for i in invoices if i not in billed_again]
+        # Not every database lets an invoice of nothing be paid
+        nothing = {
+            i for i in invoices
+            if i.progress and i.state == 'posted' and not i.total_amount}
+        return [i for i in invoices if i not in nothing] or invoices
 
     def get_invoice_state(self):
         state = super().get_invoice_state()
@@ -183,7 +188,12 @@ class Sale(metaclass=PoolMeta):
     def _process_invoice_fulfillment_states(cls, sales):
         pool = Pool()
         Invoice = pool.get('account.invoice')
+        repriced = [
+            s for s in sales if any(l.is_repriced for l in s.line_lines)]
         super()._process_invoice_fulfillment_states(sales)
+        # A difference of price has no quantity to invoice
+        if repriced := [s for s in repriced if not s.to_invoice]:
+            cls.write(repriced, {'to_invoice': True})
         # An ordinary invoice of a manual sale may have changed
         contracts = {
             d.progress_contract for s in sales
@@ -491,7 +501,8 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
                             (live & (invoice.state == 'paid'),
                                 table.quantity),
                             else_=0)),
-                    Sum(opening),
+                    # It follows the posting as what is left to invoice
+                    Sum(opening) * Max(Case((live, 1), else_=0)),
                     Max(Case((used, 1), else_=0)),
                     Max(Case(
                             (live
@@ -536,18 +547,29 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
                     figures['progress_billed_quantity'])
             else:
                 completed = False
+            # The difference of an amended price is still to bill
+            at_price = not last or (
+                last.progress_sale_price in {None, line.unit_price})
             figures['progress_finished'] = (
                 not line.quantity
                 or line.sale in closed_sales
-                or completed
-                or same_quantity(
-                    line.quantity, figures['progress_billed_quantity']))
+                or at_price and (
+                    completed
+                    or same_quantity(
+                        line.quantity, figures['progress_billed_quantity'])))
             for name in names:
                 value = figures[name]
                 if name not in flags:
                     value = float(value)
                 result[name][line.id] = value
         return result
+
+    @property
+    def is_repriced(self):
+        "If its price was amended after all its quantity was billed"
+        return bool(
+            self.progress and not self.progress_finished
+            and same_quantity(self.quantity, self.progress_billed_quantity))
 
     @property
     def _invoice_remaining_quantity(self):
@@ -662,13 +684,26 @@ class SalePriceMixin:
     def on_change_unit(self):
         self.on_change_quantity()
 
+    @classmethod
+    def set_sale_values(cls, values, record):
+        "Complete the values of the record with those of a sale line"
+        line = record._get_sale_line()
+        if record.product:
+            values.setdefault('unit', line.unit.id if line.unit else None)
+            values.setdefault('unit_price', line.unit_price)
+        values.setdefault('taxes', [('add', [int(t) for t in line.taxes])])
+
     @property
     def revenue_account(self):
         "The account on which a sale line would be invoiced, if there is one"
-        pool = Pool()
-        AccountConfiguration = pool.get('account.configuration')
         if self.product:
             return self.product.account_revenue_used
+        return self._default_revenue_account
+
+    @property
+    def _default_revenue_account(self):
+        pool = Pool()
+        AccountConfiguration = pool.get('account.configuration')
         return AccountConfiguration(1).get_multivalue(
             'default_category_account_revenue', company=self.company.id)
 

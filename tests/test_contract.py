@@ -6,9 +6,10 @@ from decimal import Decimal
 import pytest
 from proteus import Model
 from trytond.exceptions import UserError
+from trytond.modules.account.tests.tools import get_accounts
 
 from .tools import (
-    billed, create_invoice, create_sale, credit, next_invoice, pay,
+    billed, create, create_invoice, create_sale, credit, next_invoice, pay,
     set_current, work)
 
 pytestmark = pytest.mark.usefixtures('database')
@@ -326,3 +327,129 @@ def test_manual_sale_invoiced_after_its_contract_is_cancelled():
     sale.click('manual_invoice')
     ordinary, = [i for i in sale.invoices if not i.progress]
     assert ordinary.untaxed_amount == 100
+
+
+# What is typed on a new line, in any order
+
+TYPED = [
+    ({'quantity': 20}, (20, 0, 20)),
+    ({'quantity': 20, 'progress_current': .6}, (20, 0, 12)),
+    ({'progress_current': .6, 'quantity': 20}, (20, 0, 12)),
+    ({'progress_current_quantity': 12, 'quantity': 20}, (20, 0, 12)),
+    ({'progress_previous': .1, 'progress_current': .6, 'quantity': 20},
+        (20, 2, 12)),
+    ({'progress_previous': .1, 'quantity': 20, 'progress_current': .6},
+        (20, 2, 12)),
+    ({'quantity': 20, 'progress_previous_quantity': 2}, (20, 2, 20)),
+    ({'quantity': 20, 'progress_previous': .1}, (20, 2, 20)),
+    ({'progress_previous_quantity': 2, 'quantity': 20}, (20, 2, 20)),
+    ({'progress_current': .6, 'progress_total_quantity': 20}, (20, 0, 12)),
+    ({'progress_total_quantity': 20, 'progress_current': .6}, (20, 0, 12)),
+    ({'progress_total_quantity': 20, 'progress_previous_quantity': 2},
+        (20, 2, 20)),
+    ({'quantity': -20, 'progress_previous': .1}, (-20, -2, -20)),
+    ]
+
+
+def get_figures(line):
+    return (
+        line.progress_total_quantity, line.progress_previous_quantity,
+        line.progress_current_quantity)
+
+
+@pytest.mark.parametrize('typed, expected', TYPED)
+def test_new_line_is_typed_in_any_order(typed, expected):
+    invoice = create_invoice()
+    line = invoice.lines.new(
+        account=get_accounts()['revenue'], description="New",
+        unit_price=Decimal(100))
+    for name, value in typed.items():
+        setattr(line, name, value)
+    invoice.save()
+    line, = work(invoice)
+    assert get_figures(line) == expected
+    total, previous, current = expected
+    assert line.amount == 100 * (current - previous)
+    # A script sends it all at once
+    line = create('account.invoice.line',
+        invoice=invoice.id, type='line', description="Script",
+        account=line.account.id, unit_price=Decimal(100), **typed)
+    assert get_figures(line) == expected
+    assert line.amount == 100 * (current - previous)
+
+
+@pytest.mark.parametrize('typed, expected', [
+        ([('quantity', 2), ('quantity', 20)], (20, 0, 20)),
+        ([('total', 20), ('total', 25)], (25, 0, 25)),
+        ([('total', 20), ('current', 12), ('total', 25)], (25, 0, 12)),
+        ([('total', 20), ('current', 12), ('current', None)], (20, 0, 20)),
+        ([('current', 12), ('quantity', 20), ('current', 14)], (20, 0, 14)),
+        ])
+def test_new_line_is_corrected(typed, expected):
+    invoice = create_invoice()
+    line = invoice.lines.new(
+        account=get_accounts()['revenue'], description="New",
+        unit_price=Decimal(100))
+    for name, value in typed:
+        if name != 'quantity':
+            name = f'progress_{name}_quantity'
+        setattr(line, name, value)
+    invoice.save()
+    line, = work(invoice)
+    assert get_figures(line) == expected
+    assert line.quantity == expected[-1]
+
+
+@pytest.mark.parametrize('name, value', [
+        ('progress_previous_quantity', 2), ('progress_previous', .1)])
+def test_previous_typed_alone_lifts_the_current(name, value):
+    sale = create_sale((20, '100'))
+    invoice, = sale.click('progress_invoice')
+    line, = work(invoice)
+    write(line, **{name: value})
+    assert get_figures(line) == (20, 2, 2)
+    assert line.amount == 0
+    write(line, progress_current_quantity=12)
+    write(line, **{name: value * 2})
+    assert get_figures(line) == (20, 4, 12)
+    invoice.reload()
+    line, = work(invoice)
+    setattr(line, name, value * 7)
+    assert line.progress_current_quantity == 14
+    invoice.save()
+    line, = work(invoice)
+    assert get_figures(line) == (20, 14, 14)
+
+
+def test_all_or_nothing_is_exact():
+    "All of it is not what only rounds to 100 %"
+    invoice = create_invoice((100000, '1'))
+    line, = work(invoice)
+    for quantity, ratio, expected in [(99999, 1, 100000), (1, 0, 0)]:
+        write(line, progress_current_quantity=quantity)
+        assert line.progress_current == ratio
+        write(line, progress_current=ratio)
+        assert line.progress_current_quantity == expected
+    # But the total is not typed with it
+    write(line, progress_current_quantity=99999)
+    line.progress_total_quantity = 100001
+    line.save()
+    line.reload()
+    assert line.progress_current_quantity == 99999
+
+
+# What is billed and paid of a sale
+
+def test_sale_billed_and_paid_with_an_invoice_of_nothing():
+    for ratio in [0, 1]:
+        sale = create_sale((10, '10'))
+        first, = sale.click('progress_invoice')
+        set_current(first, ratio)
+        first.click('post')
+        closing, = first.click('closing_progress_invoice')
+        closing.click('post')
+        for document in [first, closing]:
+            if document.total_amount:
+                pay(document)
+        sale.reload()
+        assert (sale.invoice_state, sale.state) == ('paid', 'done')

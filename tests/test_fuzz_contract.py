@@ -838,6 +838,12 @@ def check_sale(sale):
             continue
         billed = sum(
             decimal(l.quantity) for l in used if is_live(l.invoice))
+        if sale.invoice_method != 'manual':
+            # Before Tryton, else by its ordinary invoices
+            billed += sum(
+                decimal(l.progress_previous_quantity)
+                for l in {
+                    l.progress_line for l in used if is_live(l.invoice)})
         ordinary = sum(
             decimal(l.quantity) for l in line.invoice_lines
             if not l.progress_line and l.invoice

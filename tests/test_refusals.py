@@ -589,6 +589,18 @@ def test_manual_sale_with_open_invoice():
         sale.click('progress_invoice')
 
 
+def test_previous_of_manual_sale():
+    sale = create_sale((20, '100'), method='manual')
+    invoice, = sale.click('progress_invoice')
+    with refused(sale, invoice, "Bill on Progress"):
+        write(work(invoice)[0], progress_previous_quantity=2)
+    sale.click('bill_on_progress')
+    invoice, = sale.click('progress_invoice')
+    line, = work(invoice)
+    write(line, progress_previous_quantity=2)
+    assert line.progress_previous == .1
+
+
 def test_manual_invoice_of_sale_on_progress():
     sale, invoice = bill_sale(.5, method='manual')
     with refused(sale, invoice):

@@ -8,10 +8,11 @@ import pytest
 from lxml import etree
 from proteus import Model, Report
 
+from .refused import refused
 from .tools import (
-    create_deposit_account, create_intervention, create_project,
-    create_project_type, create_sale, next_invoice, pay, sell_advance,
-    set_current, value)
+    create_deposit_account, create_intervention, create_invoice,
+    create_project, create_project_type, create_sale, next_invoice, pay,
+    sell_advance, set_current, value)
 
 TEXT = '{urn:oasis:names:tc:opendocument:xmlns:text:1.0}p'
 ROW = '{urn:oasis:names:tc:opendocument:xmlns:table:1.0}table-row'
@@ -137,6 +138,15 @@ def test_statement_of_200_lines():
 
     assert sum(r[0] == "Untaxed Service" for r in rows) == 200
     assert ["Total", "$1,000.00"] in rows
+
+
+@pytest.mark.parametrize('name', [
+        'account.invoice.progress_statement',
+        'account.invoice.cumulative_statement'])
+def test_statement_of_an_ordinary_invoice(name):
+    invoice = create_invoice((1, '100'), progress=False)
+    with refused(invoice):
+        Report(name).execute([invoice])
 
 
 def test_advance_statement():
