@@ -284,6 +284,12 @@ class AdvanceInvoice(
         amount = to_quantity(quantity) * (self.unit_price or Decimal(0))
         return self.currency.round(amount) if self.currency else amount
 
+    @property
+    def revenue_account(self):
+        if self.product and not self.product.account_category:
+            return self._default_revenue_account
+        return super().revenue_account
+
     @staticmethod
     def compute_quantity(amount, unit_price, currency):
         "Return the quantity whose value is the amount to the cent"
@@ -405,7 +411,8 @@ class AdvanceInvoice(
         opening = Coalesce(table.opening_quantity, 0)
         # The currency rounds the halves to even
         units = Round(
-            (opening * table.unit_price).cast(type_name) / currency.rounding,
+            (opening * Coalesce(table.unit_price, 0)).cast(type_name)
+            / currency.rounding,
             6)
         floor = Floor(units)
         twice = (units - floor) * 2
@@ -562,6 +569,13 @@ class AdvanceInvoice(
             <= date
             <= (self.closed_date or dt.date.max))
 
+    def can_cover(self, work, party, date):
+        "Return if it may be picked by hand"
+        return (
+            self.work in work.lineage
+            and (not party or self.party == party)
+            and not (date and self.closed_date and self.closed_date < date))
+
     def check_association(self, record, work, party, date):
         "Check it can cover the record of the project, the party and the date"
         def refuse(message, **variables):
@@ -598,7 +612,8 @@ class AdvanceInvoice(
             # A client sends all what has a default and what on_change
             # computed, but not the taxes if there are none
             client = {
-                'company', 'currency', 'line_type', 'type'} <= values.keys()
+                'company', 'currency', 'line_type', 'type', 'unit',
+                'unit_price'} <= values.keys()
             values.setdefault('company', work.company.id)
             values.setdefault('currency', work.company.currency.id)
             if not client:
@@ -606,13 +621,7 @@ class AdvanceInvoice(
                         n: values.get(n) for n in [
                             'work', 'company', 'currency', 'product', 'unit',
                             'quantity', 'unit_price']})
-                line = advance._get_sale_line()
-                if advance.product:
-                    values.setdefault(
-                        'unit', line.unit.id if line.unit else None)
-                    values.setdefault('unit_price', line.unit_price)
-                values.setdefault(
-                    'taxes', [('add', [int(t) for t in line.taxes])])
+                cls.set_sale_values(values, advance)
         return values
 
     @classmethod
@@ -715,13 +724,14 @@ class AdvanceInvoice(
                             'project_progress_invoice.msg_advance_work',
                             advance=advance.rec_name))
         if mode == 'write' and values.keys() & cls._billed_fields:
-            for advance in advances:
-                if advance.billed:
+            with without_check_access():
+                lines = cls.get_billing_lines(advances)
+            for advance, line in lines.items():
+                if line:
                     raise AdvanceAccessError(gettext(
                             'project_progress_invoice.msg_advance_billed',
                             advance=advance.rec_name,
-                            invoice=advance.invoices[0].rec_name))
-        if mode == 'write' and values.keys() & cls._billed_fields:
+                            invoice=line.invoice.rec_name))
             for advance in advances:
                 if advance.opening_quantity and advance.cancellation_lines:
                     cls._refuse_used(advance, advance.cancellation_lines)
@@ -1153,9 +1163,20 @@ class Invoice(metaclass=PoolMeta):
         amount = sum((l.amount for l in cancellations), Decimal(0))
         return amount - min(max(amount, min(value, 0)), max(value, 0))
 
+    @classmethod
+    def credit(cls, invoices, refund=False, **values):
+        # A refund is always of the whole invoice
+        with Transaction().set_context(_advance_credit_rest=not refund):
+            return super().credit(invoices, refund=refund, **values)
+
     def _credit(self, **values):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
         credit = super()._credit(**values)
         credit.project_billing = self.project_billing
+        if (self.project_billing
+                and Transaction().context.get('_advance_credit_rest')):
+            credit.lines = Line.get_credit_rest(credit.lines)
         return credit
 
     @classmethod
@@ -1341,27 +1362,76 @@ class InvoiceLine(metaclass=PoolMeta):
         return values
 
     @classmethod
+    def get_credits(cls, lines, states, cancellation=False):
+        """
+        Return for each line those that credit it on invoices in the states
+
+        The lines are all cancellations of advances or none is.
+        """
+        credits = {l: [] for l in lines}
+        roots = {l.id: l for l in lines}
+        origins = lines
+        while origins:
+            # A credit note may itself be credited
+            origins = cls.search([
+                    ('origin', 'in', [str(l) for l in origins]),
+                    ('advance_cancellation', '=' if cancellation else '!=',
+                        True),
+                    ('invoice.state', 'in', states),
+                    ], order=[])
+            for line in origins:
+                roots[line.id] = root = roots[line.origin.id]
+                # A line typed by hand is no credit whatever its origin
+                if line._billing_key == root._billing_key:
+                    credits[root].append(line)
+        return credits
+
+    @classmethod
     def get_uncredited(cls, lines):
         "Return the lines which live credit notes do not credit in full"
-        # A line typed by hand is no credit whatever its origin
-        billed = {l: to_quantity(l.quantity) for l in lines}
-        roots = {l.id: l for l in lines}
-        credits = lines
-        while credits:
-            # A credit note may itself be credited
-            credits = cls.search([
-                    ('origin', 'in', [str(l) for l in credits]),
-                    ('advance_cancellation', '!=', True),
-                    ('invoice.state', 'in', ['posted', 'paid']),
-                    ], order=[])
-            for line in credits:
-                roots[line.id] = root = roots[line.origin.id]
-                if line._billing_key == root._billing_key:
-                    billed[root] += to_quantity(line.quantity)
         return [
-            l for l, quantity in billed.items()
-            if quantity * to_quantity(l.quantity) > 0
-            or l.invoice.state in OPEN]
+            line for line, credits in cls.get_credits(
+                lines, ['posted', 'paid']).items()
+            if line.invoice.state in OPEN
+            or sum(
+                (to_quantity(c.quantity) for c in credits),
+                to_quantity(line.quantity)) * to_quantity(line.quantity) > 0]
+
+    @classmethod
+    def get_credit_rest(cls, lines):
+        """
+        Return the new credit lines of what other credit notes leave
+
+        They are all the lines when nothing is credited or nothing is left.
+        """
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        origins = [l.origin for l in lines if l.type == 'line']
+        credits = {}
+        for cancellation in [False, True]:
+            credits.update(cls.get_credits(
+                    [l for l in origins
+                        if bool(l.advance_cancellation) == cancellation],
+                    OPEN + ['posted', 'paid'], cancellation=cancellation))
+        if not any(credits.values()):
+            return lines
+        rest = []
+        for line in lines:
+            if line.type == 'line':
+                origin = line.origin
+                billed = [origin, *credits[origin]]
+                quantity = sum(to_quantity(l.quantity) for l in billed)
+                amount = sum(l.amount for l in billed)
+                if (quantity * to_quantity(origin.quantity) <= 0
+                        and amount * origin.amount <= 0):
+                    continue
+                if line.currency.round(quantity * line.unit_price) == amount:
+                    line.quantity = -float(quantity)
+                else:
+                    line.quantity = Advance.compute_quantity(
+                        -amount, line.unit_price, line.currency)
+            rest.append(line)
+        return rest if any(l.type == 'line' for l in rest) else lines
 
     @property
     def _billing_key(self):
@@ -1377,16 +1447,10 @@ class InvoiceLine(metaclass=PoolMeta):
             l.origin for l in lines
             if l.advance_cancellation
             and isinstance(l.origin, cls) and l.origin.advance_cancellation}
-        if not origins:
-            return
-        credited = defaultdict(Decimal)
-        for line in cls.search([
-                    ('origin', 'in', [str(o) for o in origins]),
-                    ('advance_cancellation', '=', True),
-                    ('invoice.state', '!=', 'cancelled'),
-                    ], order=[]):
-            credited[line.origin] += line.advance_amount
-        for origin, amount in credited.items():
+        for origin, credits in cls.get_credits(
+                origins, OPEN + ['posted', 'paid'],
+                cancellation=True).items():
+            amount = sum(l.advance_amount for l in credits)
             if abs(amount) > abs(origin.advance_amount):
                 raise AdvanceResidualError(gettext(
                         'project_progress_invoice.msg_advance_given_back',

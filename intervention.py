@@ -437,18 +437,78 @@ class Intervention(InterventionMixin):
     def default_state(cls):
         return 'planned'
 
+    # The fields that are those of the request
+    _request_fields = [
+        'work', 'party', 'company', 'description', 'advance_invoice']
+
     @fields.depends(
         'request', 'work', 'party', 'company', 'description',
-        'advance_invoice', '_parent_work.id',
+        'advance_invoice',
         '_parent_request.work', '_parent_request.party',
         '_parent_request.company', '_parent_request.description',
-        '_parent_request.advance_invoice')
+        '_parent_request.advance_invoice', methods=['_propose_advances'])
     def on_change_request(self):
         if self.request:
-            for name in [
-                    'work', 'party', 'company', 'description',
-                    'advance_invoice']:
+            for name in self._request_fields:
                 setattr(self, name, getattr(self.request, name))
+            self._propose_advances()
+
+    @fields.depends(methods=['_propose_advances'])
+    def on_change_work(self):
+        super().on_change_work()
+        self._propose_advances()
+
+    @fields.depends(methods=['_propose_advances'])
+    def on_change_party(self):
+        self._propose_advances()
+
+    @fields.depends(methods=['_propose_advances'])
+    def on_change_date(self):
+        self._propose_advances()
+
+    @fields.depends(methods=['_propose_advances'])
+    def on_change_advance_invoice(self):
+        self._propose_advances(replace=True)
+
+    @fields.depends(
+        'lines', 'work', 'party', 'date', 'advance_invoice',
+        '_parent_work.id')
+    def _propose_advances(self, replace=False):
+        """
+        Propose again the advances of the new lines that can not be used
+
+        With replace, propose those of all the new lines.
+        """
+        pool = Pool()
+        Line = pool.get('project.intervention.line')
+        if not self.work:
+            return
+        lines = [
+            l for l in self.lines or []
+            if (l.id is None or l.id < 0)
+            and (replace or (
+                    l.advance_invoice
+                    and not l.advance_invoice.can_cover(
+                        self.work, self.party, self.date)))]
+        if not lines:
+            return
+        proposals = Line.get_proposals([
+                Line(intervention=self, kind=l.kind) for l in lines])
+        for line, advance in zip(lines, proposals):
+            line.advance_invoice = advance
+        self.lines = self.lines
+
+    @classmethod
+    def preprocess_values(cls, mode, values):
+        pool = Pool()
+        Request = pool.get('project.intervention.request')
+        if mode == 'create' and values.get('request'):
+            request = Request(values['request'])
+            values = values.copy()
+            for name in cls._request_fields:
+                value = getattr(request, name)
+                values.setdefault(name, getattr(value, 'id', value))
+        return super().preprocess_values(mode, values)
 
     @fields.depends('company')
     def on_change_with_currency(self, name=None):
@@ -995,6 +1055,16 @@ class InterventionLine(
     @classmethod
     def create(cls, vlist):
         vlist = [v.copy() for v in vlist]
+        # A client sends all what has a default and what on_change computed,
+        # but not the taxes if there are none
+        client = {
+            'kind', 'invoiceable', 'quantity', 'unit_price', 'advance_invoice'}
+        for values in vlist:
+            if values.get('intervention') and not client <= values.keys():
+                cls.set_sale_values(values, cls(**{
+                            n: values.get(n) for n in [
+                                'intervention', 'product', 'unit', 'quantity',
+                                'unit_price']}))
         with without_check_access():
             to_propose = [
                 v for v in vlist
@@ -1006,24 +1076,6 @@ class InterventionLine(
             for values, advance in zip(to_propose, proposals):
                 values['advance_invoice'] = advance.id if advance else None
         return super().create(vlist)
-
-    @classmethod
-    def preprocess_values(cls, mode, values):
-        values = super().preprocess_values(mode, values)
-        # A client sends all what has a default and what on_change computed,
-        # but not the taxes if there are none
-        if (mode == 'create'
-                and values.get('intervention')
-                and not {'kind', 'invoiceable'} <= values.keys()):
-            line = cls(**{
-                    n: values.get(n) for n in [
-                        'intervention', 'product', 'unit', 'quantity',
-                        'unit_price']})._get_sale_line()
-            if line.product:
-                values.setdefault('unit', line.unit.id)
-                values.setdefault('unit_price', line.unit_price)
-            values.setdefault('taxes', [('add', [int(t) for t in line.taxes])])
-        return values
 
     @classmethod
     def validate_fields(cls, lines, field_names):
@@ -1242,6 +1294,11 @@ class ValueInterventions(Wizard):
         domain = [
             ('state', '=', 'done'),
             ('company', '=', Transaction().context.get('company', -1)),
+            # Others have nothing to value
+            ('lines', 'where', [
+                    ('invoiceable', '=', True),
+                    ('quantity', '!=', 0),
+                    ]),
             ]
         if self.start.from_date:
             domain.append(('date', '>=', self.start.from_date))

@@ -318,6 +318,113 @@ def test_what_a_script_leaves_out(project):
             assert [t.rate for t in line.taxes] == [Decimal('.20')]
 
 
+@pytest.mark.parametrize('spelled_out', [
+        {'kind': 'service', 'invoiceable': True},
+        {'kind': 'service', 'invoiceable': True, 'unit_price': Decimal(100)},
+        ])
+def test_what_a_script_spells_out(project, spelled_out):
+    product, = Model.get('product.product').find(
+        [('template.name', '=', "Taxed Service")])
+    intervention = create('project.intervention', work=project.id, lines=[
+            ('create', [
+                    {'product': product.id, 'quantity': 2., **spelled_out}])])
+    line, = intervention.lines
+    assert line.unit == product.sale_uom
+    assert line.unit_price == 100
+    assert [t.rate for t in line.taxes] == [Decimal('.20')]
+
+
+def test_intervention_of_a_request_by_a_script(project):
+    advance = sell_advance(project)
+    request = create('project.intervention.request',
+        work=project.id, description="Leak", advance_invoice=advance.id)
+    intervention = create('project.intervention', request=request.id)
+    assert intervention.work == project
+    assert intervention.party == project.party
+    assert intervention.description == "Leak"
+    assert intervention.advance_invoice == advance
+    intervention = create(
+        'project.intervention', request=request.id, advance_invoice=None)
+    assert not intervention.advance_invoice
+
+
+def test_header_typed_after_the_lines(project):
+    closed = sell_advance(project, closed_date=TODAY)
+    picked = sell_advance(project)
+    intervention = Model.get('project.intervention')(work=project)
+    for kind in ['service', 'expense']:
+        intervention.lines.new(
+            kind=kind, description="New", quantity=1, unit_price=Decimal(1))
+    uncovered = intervention.lines.new(
+        kind='service', description="New", quantity=1, unit_price=Decimal(1))
+    uncovered.advance_invoice = None
+    assert [l.advance_invoice for l in intervention.lines] == [
+        closed, None, None]
+    intervention.date = TODAY + DAY
+    assert [l.advance_invoice for l in intervention.lines] == [
+        picked, None, None]
+    intervention.advance_invoice = picked
+    intervention.save()
+    assert [l.advance_invoice for l in intervention.lines] == [picked] * 3
+    # But not the lines that are no more new
+    intervention.advance_invoice = None
+    intervention.save()
+    assert [l.advance_invoice for l in intervention.lines] == [picked] * 3
+
+
+def test_header_for_another_party(project):
+    sell_advance(project)
+    intervention = Model.get('project.intervention')(work=project)
+    intervention.lines.new(
+        kind='service', description="New", quantity=1, unit_price=Decimal(1))
+    intervention.party = get('party.party', "Other Customer")
+    intervention.save()
+    assert not intervention.lines[0].advance_invoice
+
+
+def test_advance_without_price(project):
+    with refused(own=False):
+        create('project.advance_invoice',
+            work=project.id, line_type='uncoded', description="Days",
+            quantity=10.)
+
+
+def test_product_without_account_category(project):
+    template = Model.get('product.template')(
+        name="Bare Day", type='service', list_price=Decimal(100))
+    template.default_uom = get('product.uom', "Day")
+    template.save()
+    product, = template.products
+    balance = Model.get('project.advance_invoice')(
+        work=project, product=product, quantity=1., unit_price=Decimal(100),
+        type='to_balance')
+    balance.save()
+    invoice = value(balance)
+    assert [l.account for l in invoice.lines] == [get_accounts()['revenue']]
+
+
+def test_intervention_with_nothing_to_invoice_is_not_valued(project):
+    warranty = create_intervention(
+        project, ('service', 1, '500', {'invoiceable': False}))
+    empty = create_intervention(project)
+    intervention = create_intervention(project, ('service', 1, '500'))
+    wizard = Wizard('project.intervention.value_many')
+    wizard.form.works.append(Model.get('project.work')(project.id))
+    wizard.execute('value')
+    for record, state in [
+            (warranty, 'done'), (empty, 'done'), (intervention, 'invoiced')]:
+        record.reload()
+        assert record.state == state
+
+
+def test_refusal_names_the_invoice_that_bills_now(project):
+    advance = sell_advance(project)
+    post_credit(advance.invoices[0])
+    invoice = value(advance)
+    with refused(advance, f'"{invoice.rec_name}"'):
+        write(advance, quantity=1.)
+
+
 def test_taxes_that_are_removed_stay_so(project):
     product, = Model.get('product.product').find(
         [('template.name', '=', "Taxed Service")])
@@ -599,8 +706,13 @@ def test_used_advance_is_neither_credited_nor_cancelled(project):
     write(credit_note.lines[0], quantity=-4.)
     post(credit_note)
     assert residual(advance) == 3000
+    draft = value(create_intervention(project, ('service', 1, '500')))
     with refused(advance):
         credit(invoice)
+    draft.delete()
+    rest = credit(invoice)
+    assert amounts(rest) == [-3000]
+    rest.delete()
     intervention = create_intervention(project, ('service', 10, '500'))
     assert amounts(value(intervention)) == [5000, -3000]
 
@@ -632,6 +744,22 @@ def test_partial_credit(account, project):
     assert intervention.state == 'invoiced'
     assert intervention.covered_amount == 500
     assert residual(advance) == get_deposit(account) == 4500
+    # The rest can still be credited
+    rest = credit(intervention.invoices[0])
+    assert amounts(rest) == [-500, 500]
+    post(rest)
+    intervention.reload()
+    assert intervention.state == 'done'
+    assert residual(advance) == get_deposit(account) == 5000
+    with refused(advance):
+        credit(intervention.invoices[0])
+    # What a credit note credited is billed once it is credited itself
+    post_credit(credit_note)
+    assert residual(advance) == get_deposit(account) == 4700
+    again = credit(intervention.invoices[0])
+    assert amounts(again) == [-300, 300]
+    post(again)
+    assert residual(advance) == get_deposit(account) == 5000
 
 
 def test_nothing_is_billed_twice(project):
