@@ -4,7 +4,9 @@ import datetime as dt
 import math
 from collections import defaultdict, namedtuple
 from decimal import Decimal
+from functools import reduce
 from itertools import chain
+from operator import or_
 
 from sql import Null
 from sql.aggregate import Sum
@@ -1229,6 +1231,9 @@ class InvoiceLine(metaclass=PoolMeta):
         'advance_invoice', 'advance_cancellation', 'advance_amount',
         'covered_by_advance'}
 
+    # The fields that link a line to what it bills of a project
+    _project_fields = ['advance_invoice', 'covered_by_advance']
+
     # The fields of a line which tell what it bills
     _billing_fields = {'invoice', 'type', 'origin'}
     # The fields of a line of an advance which are those of the advance
@@ -1273,13 +1278,21 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def column_quantity_unit(cls, tables):
         table, _ = tables[None]
+        is_project = reduce(
+            or_, (getattr(table, n) != Null for n in cls._project_fields))
         return Case(
             (table.advance_cancellation == True, Null),  # noqa: E712
+            # What is left to credit may be any part of a unit
+            (is_project & table.origin.like(cls.__name__ + ',%'), Null),
             else_=super().column_quantity_unit(tables))
 
-    @fields.depends('advance_cancellation')
+    @fields.depends(
+        'advance_cancellation', 'origin', 'advance_invoice',
+        'covered_by_advance')
     def on_change_with_quantity_unit(self, name=None):
-        if self.advance_cancellation:
+        is_project = any(getattr(self, n) for n in self._project_fields)
+        if (self.advance_cancellation
+                or is_project and isinstance(self.origin, self.__class__)):
             return None
         return super().on_change_with_quantity_unit(name=name)
 
@@ -1389,13 +1402,26 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def get_uncredited(cls, lines):
         "Return the lines which live credit notes do not credit in full"
+        def is_left(line, credits):
+            if not credits:
+                return bool(line.quantity)
+            quantity, amount = line._get_left(credits)
+            # The value rules
+            return (
+                quantity * to_quantity(line.quantity) > 0
+                and (amount * line.amount > 0 or not line.amount))
+
         return [
             line for line, credits in cls.get_credits(
                 lines, ['posted', 'paid']).items()
-            if line.invoice.state in OPEN
-            or sum(
-                (to_quantity(c.quantity) for c in credits),
-                to_quantity(line.quantity)) * to_quantity(line.quantity) > 0]
+            if line.invoice.state in OPEN or is_left(line, credits)]
+
+    def _get_left(self, credits):
+        "Return the quantity and the amount that the credits leave"
+        lines = [self, *credits]
+        return (
+            sum(to_quantity(l.quantity) for l in lines),
+            sum(l.amount for l in lines))
 
     @classmethod
     def get_credit_rest(cls, lines):
@@ -1419,13 +1445,15 @@ class InvoiceLine(metaclass=PoolMeta):
         for line in lines:
             if line.type == 'line':
                 origin = line.origin
-                billed = [origin, *credits[origin]]
-                quantity = sum(to_quantity(l.quantity) for l in billed)
-                amount = sum(l.amount for l in billed)
+                quantity, amount = origin._get_left(credits[origin])
                 if (quantity * to_quantity(origin.quantity) <= 0
                         and amount * origin.amount <= 0):
                     continue
-                if line.currency.round(quantity * line.unit_price) == amount:
+                if (line.currency.round(quantity * line.unit_price) == amount
+                        # The quantity of others has the digits of its unit
+                        or not any(
+                            getattr(line, n, None)
+                            for n in cls._project_fields)):
                     line.quantity = -float(quantity)
                 else:
                     line.quantity = Advance.compute_quantity(
@@ -1577,6 +1605,8 @@ class InvoiceLine(metaclass=PoolMeta):
             advances |= invoice.advances
             if invoice.state not in OPEN:
                 continue
+            # They do not follow the lines that are saved on their own
+            changed.add(invoice)
             for covered, cancellations in invoice.get_covered_lines():
                 excess = invoice.get_cancellation_excess(
                     covered, cancellations)
@@ -1585,14 +1615,12 @@ class InvoiceLine(metaclass=PoolMeta):
                 if not covered:
                     # They cancel for nothing
                     to_delete.extend(cancellations)
-                    changed.add(invoice)
                     continue
                 for line in reversed(cancellations):
                     if not excess:
                         break
                     cut = min(abs(excess), abs(line.amount)).copy_sign(excess)
                     excess -= cut
-                    changed.add(invoice)
                     to_write.extend(([line], {
                                 'quantity': Advance.compute_quantity(
                                     line.amount - cut, line.unit_price,

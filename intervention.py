@@ -450,13 +450,14 @@ class Intervention(InterventionMixin):
     def on_change_request(self):
         if self.request:
             for name in self._request_fields:
-                setattr(self, name, getattr(self.request, name))
-            self._propose_advances()
+                if value := getattr(self.request, name):
+                    setattr(self, name, value)
+            self._propose_advances(replace=True)
 
     @fields.depends(methods=['_propose_advances'])
     def on_change_work(self):
         super().on_change_work()
-        self._propose_advances()
+        self._propose_advances(replace=True)
 
     @fields.depends(methods=['_propose_advances'])
     def on_change_party(self):
@@ -1060,7 +1061,9 @@ class InterventionLine(
         client = {
             'kind', 'invoiceable', 'quantity', 'unit_price', 'advance_invoice'}
         for values in vlist:
-            if values.get('intervention') and not client <= values.keys():
+            if (values.get('intervention')
+                    and not (client <= values.keys()
+                        and ('unit' in values or not values.get('product')))):
                 cls.set_sale_values(values, cls(**{
                             n: values.get(n) for n in [
                                 'intervention', 'product', 'unit', 'quantity',
@@ -1201,6 +1204,7 @@ class InvoiceLine(metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         cls._readonly_fields = cls._readonly_fields | {'intervention'}
+        cls._project_fields = [*cls._project_fields, 'intervention']
         table = cls.__table__()
         cls._sql_indexes.add(
             Index(
@@ -1224,6 +1228,10 @@ class InvoiceLine(metaclass=PoolMeta):
     @property
     def is_project_billing(self):
         return super().is_project_billing or bool(self.intervention)
+
+    @fields.depends('intervention')
+    def on_change_with_quantity_unit(self, name=None):
+        return super().on_change_with_quantity_unit(name=name)
 
     def _credit(self):
         line = super()._credit()

@@ -321,6 +321,8 @@ def test_what_a_script_leaves_out(project):
 @pytest.mark.parametrize('spelled_out', [
         {'kind': 'service', 'invoiceable': True},
         {'kind': 'service', 'invoiceable': True, 'unit_price': Decimal(100)},
+        {'kind': 'service', 'invoiceable': True, 'unit_price': Decimal(100),
+            'advance_invoice': None},
         ])
 def test_what_a_script_spells_out(project, spelled_out):
     product, = Model.get('product.product').find(
@@ -370,6 +372,26 @@ def test_header_typed_after_the_lines(project):
     intervention.advance_invoice = None
     intervention.save()
     assert [l.advance_invoice for l in intervention.lines] == [picked] * 3
+
+
+def test_project_picked_after_the_lines(project):
+    advance = sell_advance(project)
+    intervention = Model.get('project.intervention')()
+    line = intervention.lines.new(
+        kind='service', description="New", quantity=1, unit_price=Decimal(1))
+    # As a client which sends all its fields
+    line.advance_invoice = None
+    intervention.work = project
+    assert intervention.lines[0].advance_invoice == advance
+    # As the request says
+    other = sell_advance(project)
+    request = create('project.intervention.request',
+        work=project.id, advance_invoice=other.id)
+    intervention.description = "Typed"
+    intervention.request = request
+    intervention.save()
+    assert intervention.lines[0].advance_invoice == other
+    assert intervention.description == "Typed"
 
 
 def test_header_for_another_party(project):
@@ -760,6 +782,49 @@ def test_partial_credit(account, project):
     assert amounts(again) == [-300, 300]
     post(again)
     assert residual(advance) == get_deposit(account) == 5000
+
+
+@pytest.mark.parametrize('unit', ["Day", None])
+@pytest.mark.parametrize('price', ['100.01', '100.03'])
+def test_halves_of_a_cent_are_credited(account, project, price, unit):
+    advance = sell_advance(project)
+    intervention = create_intervention(project, ('service', 1, price, {
+                'unit': get('product.uom', unit) if unit else None}))
+    invoice = post(value(intervention))
+    half = credit(invoice)
+    write(half.lines[1], quantity=-.5)
+    post(half)
+    rest = post_credit(invoice)
+    assert sum(amounts(half)[:1] + amounts(rest)[:1]) == -Decimal(price)
+    intervention.reload()
+    assert intervention.state == 'done'
+    assert residual(advance) == get_deposit(account) == 5000
+
+
+def test_halves_of_an_advance_are_credited(account, project):
+    advance = sell_advance(project, 1, '100.01')
+    invoice, = advance.invoices
+    half = credit(invoice)
+    write(half.lines[0], quantity=-.5)
+    post(half)
+    post_credit(invoice)
+    assert residual(advance) == get_deposit(account) == 0
+    assert value(advance) != invoice
+
+
+def test_taxes_follow_what_a_script_writes(project):
+    tax = make_tax('.20')
+    advance = create_advance(project, 1, '100')
+    advance.taxes.append(tax.__class__(tax.id))
+    advance.save()
+    post(value(advance))
+    invoice = value(create_intervention(
+            project, ('service', 1, '800', {'taxes': [tax]})))
+    assert (invoice.untaxed_amount, invoice.tax_amount) == (700, 140)
+    for line, quantity in [(invoice.lines[1], .5), (invoice.lines[2], -.5)]:
+        write(line, quantity=quantity)
+        invoice.reload()
+        assert invoice.tax_amount == invoice.untaxed_amount / 5
 
 
 def test_nothing_is_billed_twice(project):
