@@ -646,7 +646,7 @@ class Invoice(metaclass=PoolMeta):
         "Return what is paid and what is to pay of the document"
         if self.state in OPEN:
             return Decimal(0), self.total_amount
-        elif self.state == 'cancelled':
+        elif self.state == 'cancelled' or self.is_progress_refund:
             return Decimal(0), Decimal(0)
         to_pay = self.amount_to_pay or Decimal(0)
         return self.total_amount - to_pay, to_pay
@@ -910,27 +910,50 @@ class Invoice(metaclass=PoolMeta):
 
     def _change_progress(self, values):
         "Complete the values which change the place in a contract"
+        if self.progress_credited_invoice:
+            previous = self.previous_progress_invoice.id
+            if (not values.get('progress', True)
+                    or values.get('previous_progress_invoice', previous)
+                    != previous):
+                self._refuse_unset()
+            return
         progress = values.get('progress', self.progress)
         if 'previous_progress_invoice' in values:
             if values['previous_progress_invoice']:
                 progress = True
         elif not values.get('progress') and self.previous_progress_invoice:
-            raise ProgressContractError(gettext(
-                    'project_progress_invoice.msg_progress_unset',
-                    invoice=self.rec_name,
-                    contract=self.progress_contract.rec_name))
+            self._refuse_unset()
         if progress:
             if (self.progress_contract
                     and 'previous_progress_invoice' not in values):
                 return
             self._chain_progress(values, self)
         else:
+            self._check_progress_sales()
             values.update(
                 progress=False,
                 previous_progress_invoice=None,
                 progress_contract=None,
                 progress_number=None,
                 progress_closing=False)
+
+    def _refuse_unset(self):
+        raise ProgressContractError(gettext(
+                'project_progress_invoice.msg_progress_unset',
+                invoice=self.rec_name,
+                contract=self.progress_contract.rec_name))
+
+    def _check_progress_sales(self):
+        "Check it does not bill a sale that is only invoiced on progress"
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        for line in self.lines:
+            if (isinstance(line.origin, SaleLine)
+                    and line.origin.sale.invoice_method == 'progress'):
+                raise ProgressContractError(gettext(
+                        'project_progress_invoice.msg_progress_sale',
+                        invoice=self.rec_name,
+                        sale=line.origin.sale.rec_name))
 
     @classmethod
     def create(cls, vlist):
@@ -950,6 +973,9 @@ class Invoice(metaclass=PoolMeta):
                     if (invoice.previous_progress_invoice
                             and not invoice.progress_credited_invoice):
                         invoice._add_contract_lines()
+                    if invoice.progress_closing and invoice.lines:
+                        # Those that were created with it
+                        cls(invoice.id)._close_lines()
         return invoices
 
     @classmethod
@@ -1014,6 +1040,7 @@ class Invoice(metaclass=PoolMeta):
         "Replace the lines of another contract"
         pool = Pool()
         Line = pool.get('account.invoice.line')
+        SaleLine = pool.get('sale.line')
         to_delete, to_derive = [], []
         for line in self.lines:
             if line.type != 'line':
@@ -1026,6 +1053,17 @@ class Invoice(metaclass=PoolMeta):
             elif bool(self.progress) != (
                     line.progress_current_quantity is not None):
                 to_derive.append(line)
+            elif (self.previous_progress_invoice
+                    and line.progress_line == line
+                    and line.progress_previous_quantity
+                    and not Line.get_ordinary_billed(
+                        [line.origin] if isinstance(line.origin, SaleLine)
+                        else [])):
+                # It was typed as long as there was no previous invoice
+                raise ProgressLineError(gettext(
+                        'project_progress_invoice.msg_previous_readonly',
+                        line=line.rec_name,
+                        invoice=self.rec_name))
         Line.delete(to_delete)
         if to_derive:
             Line.write(to_derive, {'progress_completed': False})
@@ -1037,7 +1075,8 @@ class Invoice(metaclass=PoolMeta):
         Line = pool.get('account.invoice.line')
         Line.set_progress_current([
                 (l, l.progress_total_quantity) for l in self.lines
-                if l.progress_line and not l.progress_completed])
+                if l.progress_line and not l.progress_completed
+                and l.progress_current_quantity != l.progress_total_quantity])
 
     @classmethod
     def update_progress(cls, contracts):
@@ -1654,6 +1693,10 @@ class InvoiceLine(metaclass=PoolMeta):
         if self.progress_total_quantity is None:
             # It will be the quantity
             return
+        if not math.isfinite(self.progress_total_quantity):
+            # It is refused when saved
+            self.progress_current_quantity = self.progress_total_quantity
+            return
         # What was typed before the total
         if (self.progress_previous_quantity is None
                 and self.progress_previous is not None):
@@ -1664,7 +1707,6 @@ class InvoiceLine(metaclass=PoolMeta):
             self.progress_current_quantity = self.get_progress_quantity(
                 ratio if ratio is not None else 1)
         if not all(math.isfinite(q or 0) for q in [
-                    self.progress_total_quantity,
                     self.progress_previous_quantity,
                     self.progress_current_quantity]):
             # It is refused when saved
@@ -1686,7 +1728,8 @@ class InvoiceLine(metaclass=PoolMeta):
         "Return the quantity of the ratio, None as long as there is no total"
         if ratio is not None and not math.isfinite(ratio):
             return ratio
-        if self.progress_total_quantity is None:
+        if (self.progress_total_quantity is None
+                or not math.isfinite(self.progress_total_quantity)):
             return
         return float(
             to_quantity(self.progress_total_quantity) * to_quantity(ratio))
@@ -1733,10 +1776,13 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @fields.depends(
         'progress_total_quantity', 'progress_current_quantity',
-        'progress_line', methods=['_on_change_progress'])
+        'progress_current', 'progress_line', methods=['_on_change_progress'])
     def on_change_progress_current_quantity(self):
         if self.progress_current_quantity is None and not self.progress_line:
             self.progress_current_quantity = self.progress_total_quantity
+        if self.progress_total_quantity is None:
+            # The quantity wins
+            self.progress_current = None
         self._on_change_progress()
 
     @fields.depends(
@@ -1927,13 +1973,15 @@ class InvoiceLine(metaclass=PoolMeta):
             ('progress_line', '=', None),
             ('invoice.state', 'in', states),
             ]
-        lines = cls.search([
+        found = lines = cls.search([
                 ('origin', 'in', [str(l) for l in sale_lines]), *domain])
         origins = {l.id: l.origin for l in lines}
-        for line in cls.search([
-                    ('origin', 'in', [str(l) for l in lines]), *domain]):
-            lines.append(line)
-            origins[line.id] = line.origin.origin
+        while found:
+            # A credit note may itself be credited
+            found = cls.search([
+                    ('origin', 'in', [str(l) for l in found]), *domain])
+            lines = [*lines, *found]
+            origins.update((l.id, origins[l.origin.id]) for l in found)
         for line in lines:
             sale_line = origins[line.id]
             quantity, amount = result[sale_line.id]
@@ -2662,6 +2710,15 @@ class _ProgressDeriver:
         typed = self.get_typed(
             line, values, invoice, total, 'progress_current',
             line.progress_current_quantity if line else None)
+        if (typed is None and credit_quantity is None
+                and line and line.progress_current_quantity is not None
+                and values.get('progress_current') is None
+                and values.keys() & {
+                    'progress_previous', 'progress_previous_quantity'}):
+            # Only the previous was typed
+            typed = max(
+                to_quantity(line.progress_current_quantity), previous,
+                key=abs)
         completed = self.get(line, values, 'progress_completed')
         if (self.check and typed is not None
                 and line and line.progress_completed and completed
@@ -2678,10 +2735,6 @@ class _ProgressDeriver:
             elif not self.check and credit_quantity is not None:
                 # What is credited does not depend on what is billed before
                 typed = previous + to_quantity(line.quantity)
-            elif values.keys() & {
-                    'progress_previous', 'progress_previous_quantity'}:
-                # Only the previous was typed
-                typed = max(to_quantity(typed), previous, key=abs)
         if typed is None:
             if credit_quantity is not None:
                 typed = previous - credit_quantity

@@ -5,7 +5,7 @@ from collections import defaultdict
 from itertools import chain
 
 from sql import Null
-from sql.aggregate import Max, Sum
+from sql.aggregate import Max, Min, Sum
 from sql.conditionals import Case
 
 from trytond.i18n import gettext
@@ -361,6 +361,8 @@ class Sale(metaclass=PoolMeta):
                             invoice=line.invoice.rec_name))
         with without_check_access():
             cls.write(sales, {'invoice_method': 'progress'})
+            invoices = Invoice.browse(invoices)
+            Invoice.draft([i for i in invoices if i.state == 'validated'])
             InvoiceLine.delete(lines)
             invoices = Invoice.browse(invoices)
             Invoice.delete([i for i in invoices if not i.lines])
@@ -495,7 +497,9 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
                 .join(invoice, condition=table.invoice == invoice.id)
                 .select(
                     contract_line.origin,
+                    contract_line.id,
                     invoice.progress_contract,
+                    Max(table.unit_price) != Min(table.unit_price),
                     Sum(Case((live, table.quantity), else_=0)),
                     Sum(Case(
                             (live & (invoice.state == 'paid'),
@@ -517,11 +521,17 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
             for origin, *values, used_, last in cursor:
                 if used_:
                     rows[int(origin.split(',')[1])].append((*values, last))
-        contracts = {r[0] for v in rows.values() for r in v}
+        contracts = {r[1] for v in rows.values() for r in v}
         closed = Invoice._get_closed_contracts(contracts)
         closed_sales = {
             l.sale for l in on_progress
-            if any(r[0] in closed for r in rows.get(l.id, []))}
+            if any(r[1] in closed for r in rows.get(l.id, []))}
+        repriced = {r[1] for v in rows.values() for r in v if r[2]}
+        prices = {}
+        if repriced:
+            prices = {
+                i: b.unit_price for i, b
+                in InvoiceLine.get_progress_billed(repriced).items()}
         billed = InvoiceLine.get_ordinary_billed(lines)
         paid = InvoiceLine.get_ordinary_billed(lines, states=['paid'])
         for line in lines:
@@ -534,7 +544,7 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
             figures['in_progress_contract'] = bool(rows.get(line.id))
             last = max(
                 (r[-1] for r in rows.get(line.id, []) if r[-1]), default=None)
-            for _, live, paid_, opening, _ in rows.get(line.id, []):
+            for *_, live, paid_, opening, _ in rows.get(line.id, []):
                 opening = 0 if manual else to_quantity(opening)
                 figures['progress_billed_quantity'] += (
                     to_quantity(live) + opening)
@@ -549,7 +559,10 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
                 completed = False
             # The difference of an amended price is still to bill
             at_price = not last or (
-                last.progress_sale_price in {None, line.unit_price})
+                last.progress_sale_price in {None, line.unit_price}
+                and all(
+                    prices.get(r[0]) in {None, last.unit_price}
+                    for r in rows[line.id]))
             figures['progress_finished'] = (
                 not line.quantity
                 or line.sale in closed_sales
@@ -579,9 +592,15 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
                 - to_quantity(self.progress_paid_quantity))
         return super()._invoice_remaining_quantity
 
+    @property
+    def on_progress(self):
+        "If it is to bill as work, not as it is shipped"
+        return (
+            self.sale.invoice_method == 'progress'
+            or self.progress and self.sale.invoice_method == 'manual')
+
     def _get_invoice_line_quantity(self):
-        if (self.progress or self.sale.invoice_method == 'progress'
-                or Transaction().context.get('_progress_total')):
+        if self.on_progress or Transaction().context.get('_progress_total'):
             return self.quantity
         return super()._get_invoice_line_quantity()
 
@@ -590,7 +609,7 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
         Uom = pool.get('product.uom')
         if Transaction().context.get('_progress_total'):
             return 0
-        if self.progress or self.sale.invoice_method == 'progress':
+        if self.on_progress:
             if self.progress_finished:
                 return self.quantity
             return self.progress_billed_quantity
@@ -598,13 +617,21 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
         for line in self.invoice_lines:
             # As it was before the cancelled contract
             if (line.invoice and line.invoice.progress
-                    and line.invoice.state == 'cancelled'):
+                    and line.invoice.state == 'cancelled'
+                    # Tryton already skips them
+                    and line.invoice not in self.sale.invoices_recreated):
                 if self.unit:
                     quantity -= Uom.compute_qty(
                         line.unit or self.unit, line.quantity, self.unit)
                 else:
                     quantity -= line.quantity
         return quantity
+
+    def _get_move_invoice_lines(self, shipment_type):
+        # The price of the move is not the one of a part of a unit
+        return [
+            l for l in super()._get_move_invoice_lines(shipment_type)
+            if not l.progress_line]
 
     def _get_invoice_line_moves(self, quantity):
         if Transaction().context.get('_progress_total'):
@@ -727,13 +754,13 @@ class Amendment(metaclass=PoolMeta):
     @classmethod
     def _check_progress_line(cls, line):
         sale_line = line.line
-        billed = sale_line.progress_billed_quantity
-        if not billed:
-            return
-        if line.unit != sale_line.unit:
+        if sale_line.in_progress_contract and line.unit != sale_line.unit:
             raise ProgressAccessError(gettext(
                     'project_progress_invoice.msg_amendment_unit',
                     line=sale_line.rec_name))
+        billed = sale_line.progress_billed_quantity
+        if not billed:
+            return
         low, high = sorted([0, line.quantity])
         if not low <= billed <= high:
             raise ProgressAccessError(gettext(

@@ -453,3 +453,89 @@ def test_sale_billed_and_paid_with_an_invoice_of_nothing():
                 pay(document)
         sale.reload()
         assert (sale.invoice_state, sale.state) == ('paid', 'done')
+
+
+def test_manual_sale_whose_credit_note_was_credited():
+    sale = create_sale((10, '100'), method='manual')
+    sale.click('manual_invoice')
+    ordinary, = sale.invoices
+    ordinary.lines[0].quantity = 4
+    ordinary.click('post')
+    note = credit(ordinary)
+    note.click('post')
+    credit(note).click('post')
+    sale.reload()
+    invoice, = sale.click('progress_invoice')
+    assert work(invoice)[0].progress_previous_quantity == 4
+
+
+def test_cancelled_progress_invoice_is_not_recreated():
+    sale = create_sale((10, '10'), method='manual')
+    invoice, = sale.click('progress_invoice')
+    set_current(invoice, .3)
+    invoice.click('post')
+    invoice.click('cancel')
+    sale.click('manual_invoice')
+    ordinary, = [i for i in sale.invoices if not i.progress]
+    ordinary.click('cancel')
+    handle = sale.click('handle_invoice_exception')
+    handle.form.recreate_invoices.extend(handle.form.recreate_invoices.find())
+    handle.execute('handle')
+    sale.reload()
+    assert sale.lines[0].quantity_to_invoice == 10
+
+
+def test_sale_that_was_on_progress_as_a_quotation():
+    sale = create_sale((10, '100', "Untaxed Goods"), state='quotation')
+    invoice, = sale.click('progress_invoice')
+    invoice.delete()
+    sale.click('draft')
+    sale.invoice_method = 'fulfillment'
+    sale.click('quote')
+    sale.click('confirm')
+    assert not sale.invoices
+    assert sale.lines[0].quantity_to_invoice == 0
+
+
+def test_price_of_what_is_shipped():
+    sale = create_sale(
+        (10, '100', "Untaxed Goods"), method='manual', state='quotation')
+    invoice, = sale.click('progress_invoice')
+    set_current(invoice, .155)
+    invoice.click('post')
+    sale.click('confirm')
+    assert [m.unit_price for m in sale.moves] == [100]
+
+
+def test_bill_on_progress_beside_a_validated_invoice():
+    sale = create_sale((10, '100'), method='order')
+    sale.invoices[0].click('validate_invoice')
+    sale.click('bill_on_progress')
+    sale.reload()
+    assert (sale.invoice_method, len(sale.invoices)) == ('progress', 0)
+
+
+def test_closing_ticked_on_a_new_invoice():
+    invoice = create_invoice()
+    new = Model.get('account.invoice')(
+        type='out', progress=True, progress_closing=True)
+    new.party = invoice.party
+    for completed in [False, True]:
+        line = new.lines.new(
+            account=get_accounts()['revenue'], description="New", quantity=20,
+            unit_price=Decimal(100))
+        line.progress_current = .6
+        line.progress_completed = completed
+    new.save()
+    assert billed(new) == [2000, 1200]
+
+
+def test_refund_pays_nothing():
+    first = create_invoice((10, '100'))
+    set_current(first, .3)
+    first.click('post')
+    refund = credit(first, refund=True)
+    for document in [first, refund]:
+        document.reload()
+        assert document.progress_paid_amount == 0
+        assert document.progress_amount_to_pay == 0

@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 from proteus import Model, Wizard
 from trytond.exceptions import UserError
+from trytond.modules.account.tests.tools import get_accounts
 from trytond.modules.currency.tests.tools import get_currency
 
 from .refused import refused
@@ -587,6 +588,77 @@ def test_manual_sale_with_open_invoice():
     ordinary.click('validate_invoice')
     with refused(sale, ordinary):
         sale.click('progress_invoice')
+
+
+def test_sale_on_progress_is_not_invoiced_without():
+    sale = create_sale((10, '10'))
+    invoice, = sale.click('progress_invoice')
+    with refused(invoice, sale):
+        write(invoice, progress=False)
+    # What may also be invoiced without is counted
+    sale = create_sale((10, '10'), method='manual')
+    invoice, = sale.click('progress_invoice')
+    set_current(invoice, 1)
+    write(invoice, progress=False)
+    invoice.click('post')
+    invoice, = sale.click('progress_invoice')
+    assert work(invoice)[0].progress_previous_quantity == 10
+
+
+def test_credit_note_stays_in_its_contract():
+    first = post_first(.6)
+    note = credit(first)
+    for values in [
+            {'previous_progress_invoice': None},
+            {'previous_progress_invoice': None, 'progress': False},
+            {'progress': False},
+            ]:
+        with refused(note):
+            write(note, **values)
+    write(note, progress=True, previous_progress_invoice=first.id)
+    note.click('post')
+    assert note.progress_number == 2
+
+
+def test_previous_invoice_picked_after_a_previous_is_typed():
+    first = post_first(.6)
+    draft = create_invoice((20, '100'))
+    write(work(draft)[0], progress_previous=.1)
+    with refused(draft):
+        write(draft, previous_progress_invoice=first.id)
+
+
+def test_previous_typed_below_a_completed_current():
+    invoice = create_invoice((20, '100'))
+    line, = work(invoice)
+    write(line, progress_current=.6, progress_completed=True)
+    with refused(invoice):
+        write(line, progress_previous_quantity=14)
+    write(line, progress_completed=False)
+    with refused(invoice):
+        write(line, progress_previous=.7, progress_current=.6)
+
+
+def test_figures_of_a_credit_line_written_back():
+    note = credit(post_first(.6))
+    line, = work(note)
+    write(line, progress_current=.3)
+    amount = line.amount
+    write(line,
+        progress_previous=line.progress_previous,
+        progress_current=line.progress_current)
+    write(line, progress_previous=line.progress_previous)
+    assert line.amount == amount != 0
+
+
+def test_total_that_is_no_number_on_screen():
+    invoice = create_invoice()
+    line = invoice.lines.new(
+        account=get_accounts()['revenue'], description="New", quantity=1,
+        unit_price=Decimal(1))
+    line.progress_total_quantity = math.inf
+    with refused("New", own=False):
+        invoice.save()
 
 
 def test_previous_of_manual_sale():
