@@ -1283,16 +1283,16 @@ class InvoiceLine(metaclass=PoolMeta):
         return Case(
             (table.advance_cancellation == True, Null),  # noqa: E712
             # What is left to credit may be any part of a unit
-            (is_project & table.origin.like(cls.__name__ + ',%'), Null),
+            (is_project & (table.quantity < 0), Null),
             else_=super().column_quantity_unit(tables))
 
     @fields.depends(
-        'advance_cancellation', 'origin', 'advance_invoice',
+        'advance_cancellation', 'quantity', 'advance_invoice',
         'covered_by_advance')
     def on_change_with_quantity_unit(self, name=None):
         is_project = any(getattr(self, n) for n in self._project_fields)
         if (self.advance_cancellation
-                or is_project and isinstance(self.origin, self.__class__)):
+                or is_project and (self.quantity or 0) < 0):
             return None
         return super().on_change_with_quantity_unit(name=name)
 
