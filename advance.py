@@ -4,9 +4,7 @@ import datetime as dt
 import math
 from collections import defaultdict, namedtuple
 from decimal import Decimal
-from functools import reduce
 from itertools import chain
-from operator import or_
 
 from sql import Null
 from sql.aggregate import Sum
@@ -571,36 +569,35 @@ class AdvanceInvoice(
             <= date
             <= (self.closed_date or dt.date.max))
 
-    def can_cover(self, work, party, date):
-        "Return if it may be picked by hand"
-        return (
-            self.work in work.lineage
-            and (not party or self.party == party)
-            and not (date and self.closed_date and self.closed_date < date))
+    def get_misfit(self, work, party, date):
+        """
+        Return the message, and its variables, why it can not cover something
+        of the project, the party and the date, None if it can
+        """
+        if self.type != 'on_account':
+            return 'msg_advance_to_balance', {}
+        if self.work not in work.lineage:
+            return 'msg_advance_other_work', {
+                'work': self.work.rec_name, 'other': work.rec_name}
+        if party and self.party != party:
+            return 'msg_advance_other_party', {
+                'party': self.party.rec_name if self.party else '',
+                'other': party.rec_name}
+        if self.currency != work.company.currency:
+            return 'msg_advance_other_currency', {
+                'currency': self.currency.rec_name,
+                'other': work.company.currency.rec_name}
+        if date and self.closed_date and self.closed_date < date:
+            return 'msg_advance_closed', {}
 
     def check_association(self, record, work, party, date):
         "Check it can cover the record of the project, the party and the date"
-        def refuse(message, **variables):
+        if misfit := self.get_misfit(work, party, date):
+            message, variables = misfit
             raise AdvanceAssociationError(gettext(
                     f'project_progress_invoice.{message}',
                     advance=self.rec_name, record=record.rec_name,
                     **variables))
-
-        if self.type != 'on_account':
-            refuse('msg_advance_to_balance')
-        if self.work not in work.lineage:
-            refuse('msg_advance_other_work',
-                work=self.work.rec_name, other=work.rec_name)
-        if party and self.party != party:
-            refuse('msg_advance_other_party',
-                party=self.party.rec_name if self.party else '',
-                other=party.rec_name)
-        if self.currency != work.company.currency:
-            refuse('msg_advance_other_currency',
-                currency=self.currency.rec_name,
-                other=work.company.currency.rec_name)
-        if date and self.closed_date and self.closed_date < date:
-            refuse('msg_advance_closed')
 
     @classmethod
     def preprocess_values(cls, mode, values):
@@ -619,11 +616,7 @@ class AdvanceInvoice(
             values.setdefault('company', work.company.id)
             values.setdefault('currency', work.company.currency.id)
             if not client:
-                advance = cls(**{
-                        n: values.get(n) for n in [
-                            'work', 'company', 'currency', 'product', 'unit',
-                            'quantity', 'unit_price']})
-                cls.set_sale_values(values, advance)
+                cls.set_sale_values(values, ['work', 'company', 'currency'])
         return values
 
     @classmethod
@@ -1231,9 +1224,6 @@ class InvoiceLine(metaclass=PoolMeta):
         'advance_invoice', 'advance_cancellation', 'advance_amount',
         'covered_by_advance'}
 
-    # The fields that link a line to what it bills of a project
-    _project_fields = ['advance_invoice', 'covered_by_advance']
-
     # The fields of a line which tell what it bills
     _billing_fields = {'invoice', 'type', 'origin'}
     # The fields of a line of an advance which are those of the advance
@@ -1278,21 +1268,22 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def column_quantity_unit(cls, tables):
         table, _ = tables[None]
-        is_project = reduce(
-            or_, (getattr(table, n) != Null for n in cls._project_fields))
+        of_advance = (
+            (table.advance_invoice != Null)
+            | (table.covered_by_advance != Null))
         return Case(
             (table.advance_cancellation == True, Null),  # noqa: E712
             # What is left to credit may be any part of a unit
-            (is_project & (table.quantity < 0), Null),
+            (of_advance & (table.quantity < 0), Null),
             else_=super().column_quantity_unit(tables))
 
     @fields.depends(
         'advance_cancellation', 'quantity', 'advance_invoice',
         'covered_by_advance')
     def on_change_with_quantity_unit(self, name=None):
-        is_project = any(getattr(self, n) for n in self._project_fields)
+        of_advance = self.advance_invoice or self.covered_by_advance
         if (self.advance_cancellation
-                or is_project and (self.quantity or 0) < 0):
+                or of_advance and (self.quantity or 0) < 0):
             return None
         return super().on_change_with_quantity_unit(name=name)
 
@@ -1382,21 +1373,14 @@ class InvoiceLine(metaclass=PoolMeta):
         The lines are all cancellations of advances or none is.
         """
         credits = {l: [] for l in lines}
-        roots = {l.id: l for l in lines}
-        origins = lines
-        while origins:
-            # A credit note may itself be credited
-            origins = cls.search([
-                    ('origin', 'in', [str(l) for l in origins]),
+        for line, root in cls.search_credits(lines, [
                     ('advance_cancellation', '=' if cancellation else '!=',
                         True),
                     ('invoice.state', 'in', states),
-                    ], order=[])
-            for line in origins:
-                roots[line.id] = root = roots[line.origin.id]
-                # A line typed by hand is no credit whatever its origin
-                if line._billing_key == root._billing_key:
-                    credits[root].append(line)
+                    ]).items():
+            # A line typed by hand is no credit whatever its origin
+            if line._billing_key == root._billing_key:
+                credits[root].append(line)
         return credits
 
     @classmethod
@@ -1451,9 +1435,7 @@ class InvoiceLine(metaclass=PoolMeta):
                     continue
                 if (line.currency.round(quantity * line.unit_price) == amount
                         # The quantity of others has the digits of its unit
-                        or not any(
-                            getattr(line, n, None)
-                            for n in cls._project_fields)):
+                        or not origin.is_project_billing):
                     line.quantity = -float(quantity)
                 else:
                     line.quantity = Advance.compute_quantity(

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from sql import Null
 from sql.aggregate import Sum
+from sql.conditionals import Case
 from sql.functions import CharLength
 
 import trytond.config as config
@@ -489,7 +490,7 @@ class Intervention(InterventionMixin):
             if (l.id is None or l.id < 0)
             and (replace or (
                     l.advance_invoice
-                    and not l.advance_invoice.can_cover(
+                    and l.advance_invoice.get_misfit(
                         self.work, self.party, self.date)))]
         if not lines:
             return
@@ -1064,10 +1065,7 @@ class InterventionLine(
             if (values.get('intervention')
                     and not (client <= values.keys()
                         and ('unit' in values or not values.get('product')))):
-                cls.set_sale_values(values, cls(**{
-                            n: values.get(n) for n in [
-                                'intervention', 'product', 'unit', 'quantity',
-                                'unit_price']}))
+                cls.set_sale_values(values, ['intervention'])
         with without_check_access():
             to_propose = [
                 v for v in vlist
@@ -1204,7 +1202,6 @@ class InvoiceLine(metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         cls._readonly_fields = cls._readonly_fields | {'intervention'}
-        cls._project_fields = [*cls._project_fields, 'intervention']
         table = cls.__table__()
         cls._sql_indexes.add(
             Index(
@@ -1229,8 +1226,18 @@ class InvoiceLine(metaclass=PoolMeta):
     def is_project_billing(self):
         return super().is_project_billing or bool(self.intervention)
 
-    @fields.depends('intervention')
+    @classmethod
+    def column_quantity_unit(cls, tables):
+        table, _ = tables[None]
+        return Case(
+            # What is left to credit may be any part of a unit
+            ((table.intervention != Null) & (table.quantity < 0), Null),
+            else_=super().column_quantity_unit(tables))
+
+    @fields.depends('intervention', 'quantity')
     def on_change_with_quantity_unit(self, name=None):
+        if self.intervention and (self.quantity or 0) < 0:
+            return None
         return super().on_change_with_quantity_unit(name=name)
 
     def _credit(self):

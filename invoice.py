@@ -1056,9 +1056,8 @@ class Invoice(metaclass=PoolMeta):
             elif (self.previous_progress_invoice
                     and line.progress_line == line
                     and line.progress_previous_quantity
-                    and not Line.get_ordinary_billed(
-                        [line.origin] if isinstance(line.origin, SaleLine)
-                        else [])):
+                    and not (isinstance(line.origin, SaleLine)
+                        and line.origin.sale.invoice_method == 'manual')):
                 # It was typed as long as there was no previous invoice
                 raise ProgressLineError(gettext(
                         'project_progress_invoice.msg_previous_readonly',
@@ -1955,6 +1954,21 @@ class InvoiceLine(metaclass=PoolMeta):
         return {l.origin.id: l.id for l in lines}
 
     @classmethod
+    def search_credits(cls, lines, domain):
+        """
+        Return for each line of the domain which credits one of the lines, or
+        credits such a credit, the one of the lines
+        """
+        roots = {l: l for l in lines}
+        found = lines
+        while found:
+            found = cls.search([
+                    ('origin', 'in', [str(l) for l in found]), *domain],
+                order=[])
+            roots.update((l, roots[l.origin]) for l in found)
+        return {l: r for l, r in roots.items() if l != r}
+
+    @classmethod
     def get_ordinary_billed(cls, sale_lines, states=('posted', 'paid')):
         """
         Return by id of the lines of manual sales the quantity, in the unit
@@ -1973,17 +1987,11 @@ class InvoiceLine(metaclass=PoolMeta):
             ('progress_line', '=', None),
             ('invoice.state', 'in', states),
             ]
-        found = lines = cls.search([
+        lines = cls.search([
                 ('origin', 'in', [str(l) for l in sale_lines]), *domain])
-        origins = {l.id: l.origin for l in lines}
-        while found:
-            # A credit note may itself be credited
-            found = cls.search([
-                    ('origin', 'in', [str(l) for l in found]), *domain])
-            lines = [*lines, *found]
-            origins.update((l.id, origins[l.origin.id]) for l in found)
-        for line in lines:
-            sale_line = origins[line.id]
+        roots = {l: l for l in lines} | cls.search_credits(lines, domain)
+        for line, root in roots.items():
+            sale_line = root.origin
             quantity, amount = result[sale_line.id]
             if sale_line.unit and line.unit:
                 billed = Uom.compute_qty(
@@ -2368,10 +2376,6 @@ class _ProgressDeriver:
         'progress_current_amount', 'progress_previous_price',
         'progress_sale_price', 'progress_credit_quantity',
         'progress_credit_amount']
-    # Those that on_change derives from each other
-    figures = {
-        'progress_total_quantity', 'progress_previous_quantity',
-        'progress_previous', 'progress_current_quantity', 'progress_current'}
 
     def __init__(self, Line, invoices, changes, check=True, excluded=()):
         pool = Pool()
@@ -2653,7 +2657,8 @@ class _ProgressDeriver:
                     or ratio != self.Line.get_progress_ratio(
                         to_quantity(known), total)
                     or ratio in {0, 1}
-                    and not values.keys() & self.figures - {name}):
+                    and values.keys() & self.Line._typed_fields <= {
+                        name, 'progress_completed'}):
                 typed = total * to_quantity(ratio)
         return to_quantity(typed) if typed is not None else None
 

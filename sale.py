@@ -712,8 +712,15 @@ class SalePriceMixin:
         self.on_change_quantity()
 
     @classmethod
-    def set_sale_values(cls, values, record):
-        "Complete the values of the record with those of a sale line"
+    def set_sale_values(cls, values, names):
+        """
+        Complete the values of a new record with those of a sale line
+
+        The names are those of the fields that tell the sale.
+        """
+        record = cls(**{
+                n: values.get(n) for n in [
+                    *names, 'product', 'unit', 'quantity', 'unit_price']})
         line = record._get_sale_line()
         if record.product:
             values.setdefault('unit', line.unit.id if line.unit else None)
