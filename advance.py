@@ -438,20 +438,29 @@ class AdvanceInvoice(
 
     @classmethod
     def get_residuals(cls, advances, names):
+        pool = Pool()
+        Currency = pool.get('currency.currency')
         cursor = Transaction().connection.cursor()
         result = {n: {} for n in names}
         for sub_advances in grouped_slice(advances, SLICE):
             sub_advances = list(sub_advances)
             table, tables, residuals = cls._get_residuals(sub_advances)
             query = tables.select(
-                table.id, *(residuals[n].as_(n) for n in names),
+                table.id, table.currency,
+                *(residuals[n].as_(n) for n in names),
                 where=fields.SQL_OPERATORS['in'](
                     table.id, [a.id for a in sub_advances]))
             if backend.name == 'sqlite':
-                sqlite_apply_types(query, [None] + ['NUMERIC'] * len(names))
+                sqlite_apply_types(
+                    query, [None, None] + ['NUMERIC'] * len(names))
             cursor.execute(*query)
-            for id_, *values in cursor:
+            for id_, currency, *values in cursor:
                 for name, value in zip(names, values):
+                    if name == 'residual_amount':
+                        # The database does not keep the digits
+                        value = Currency(currency).round(value)
+                    else:
+                        value = float(value)
                     result[name][id_] = value
         return result
 
@@ -518,7 +527,19 @@ class AdvanceInvoice(
 
     @classmethod
     def search_invoices(cls, name, clause):
-        return [('invoice_lines.invoice' + clause[0][len(name):], *clause[1:])]
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        invoice = 'invoice' + clause[0][len(name):]
+        credits = Line.search([
+                ('origin.origin', 'like', 'project.advance_invoice,%',
+                    'account.invoice.line'),
+                ('advance_cancellation', '!=', True),
+                (invoice, *clause[1:]),
+                ])
+        return ['OR',
+            (f'invoice_lines.{invoice}', *clause[1:]),
+            ('id', 'in', [l.origin.origin.id for l in credits]),
+            ]
 
     @classmethod
     def get_candidates(cls, keys):
@@ -826,12 +847,11 @@ class AdvanceInvoice(
         invoice.lines = [line]
         if self.type == 'to_balance':
             amount = line.on_change_with_amount()
-            for advance in sorted(available, key=lambda a: a._age):
-                if advance.work != self.work or advance.party != self.party:
-                    continue
-                lines = advance.cancel(amount, available)
-                amount += sum(l.on_change_with_amount() for l in lines)
-                invoice.lines = [*invoice.lines, *lines]
+            lines, _ = self.cancel({
+                    a: amount for a in sorted(available, key=lambda a: a._age)
+                    if a.work == self.work and a.party == self.party
+                    }, available, amount)
+            invoice.lines = [*invoice.lines, *lines]
         return invoice
 
     def _get_invoice_line(self):
@@ -908,20 +928,28 @@ class AdvanceInvoice(
             available[advance] = (max(amount, Decimal(0)), line, None)
         return available
 
-    def cancel(self, amount, available):
+    @classmethod
+    def cancel(cls, amounts, available, value):
         """
-        Return the lines that cancel as much of the amount as is available
+        Return the lines that cancel as much of the amount of each advance as
+        is available and what they leave of the value of the invoice
 
         What they cancel is taken from what is available.
         """
-        left, line, description = available[self]
-        amount = min(amount, left)
-        if amount <= 0:
-            return []
-        if description is None:
-            description = self._get_cancellation_description(line)
-        available[self] = (left - amount, line, description)
-        return [self._get_cancellation_line(amount, description, line)]
+        lines = []
+        for advance, amount in amounts.items():
+            left, billed, description = available[advance]
+            # The other lines of the invoice may have a discount
+            amount = min(amount, left, value)
+            if amount <= 0:
+                continue
+            if description is None:
+                description = advance._get_cancellation_description(billed)
+            lines.append(advance._get_cancellation_line(
+                    amount, description, billed))
+            available[advance] = (left - amount, billed, description)
+            value -= amount
+        return lines, value
 
     def _get_cancellation_line(self, amount, description, billed=None):
         """
@@ -1115,9 +1143,8 @@ class Invoice(metaclass=PoolMeta):
         available = Advance.get_available(
             list({a for amounts in covered.values() for a in amounts}))
         for invoice, amounts in covered.items():
-            lines = []
-            for advance, amount in amounts.items():
-                lines.extend(advance.cancel(amount, available))
+            lines, _ = Advance.cancel(
+                amounts, available, sum(l.amount for l in invoice.lines))
             invoice.lines = [*invoice.lines, *lines]
             invoice.project_billing = True
         # The taxes are updated as the invoices are modified
@@ -1127,35 +1154,49 @@ class Invoice(metaclass=PoolMeta):
         """
         Return the tuples of lines covered together and the lines that cancel
         advances for them
+
+        The last are all the lines, for the others may have a discount.
         """
         groups = defaultdict(lambda: ([], []))
+        billed, cancelled = [], []
         for line in self.lines:
+            if line.type != 'line':
+                continue
+            if line.advance_cancellation:
+                cancelled.append(line)
+            else:
+                billed.append(line)
             if key := line._cover_key:
                 covered, cancellations = groups[key]
                 if line.advance_cancellation:
                     cancellations.append(line)
                 else:
                     covered.append(line)
+        groups = list(groups.values())
         if any(
                 l.covered_by_advance.type == 'to_balance'
-                for covered, _ in groups.values() for l in covered):
+                for covered, _ in groups for l in covered):
             # What balances cancels any advance
-            return [tuple(
+            groups = [tuple(
                     list(chain.from_iterable(lines))
-                    for lines in zip(*groups.values()))]
-        return list(groups.values())
+                    for lines in zip(*groups))]
+        if cancelled:
+            groups.append((billed, cancelled))
+        return groups
 
     @classmethod
-    def get_cancellation_excess(cls, covered, cancellations):
+    def get_cancellation_excess(cls, covered, cancellations, cuts=None):
         """
         Return what the cancellations cancel more than the value of the lines
         that they cover
 
         It has the sign of the cancellations, which are positive on a credit
-        note.
+        note.  cuts is by line what is already cut of the cancellations.
         """
+        cuts = cuts or {}
         value = -sum((l.amount for l in covered), Decimal(0))
-        amount = sum((l.amount for l in cancellations), Decimal(0))
+        amount = sum(
+            (l.amount - cuts.get(l, 0) for l in cancellations), Decimal(0))
         return amount - min(max(amount, min(value, 0)), max(value, 0))
 
     @classmethod
@@ -1582,39 +1623,43 @@ class InvoiceLine(metaclass=PoolMeta):
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
         Invoice = pool.get('account.invoice')
-        to_write, to_delete, advances, changed = [], [], set(), set()
+        cuts, to_delete, advances, opened = {}, set(), set(), set()
         for invoice in Invoice.browse(invoices):
             advances |= invoice.advances
             if invoice.state not in OPEN:
                 continue
-            # They do not follow the lines that are saved on their own
-            changed.add(invoice)
+            opened.add(invoice)
             for covered, cancellations in invoice.get_covered_lines():
                 excess = invoice.get_cancellation_excess(
-                    covered, cancellations)
+                    covered, cancellations, cuts)
                 if excess and any(l in typed for l in cancellations):
                     cancellations[0].refuse_cancellation(covered)
                 if not covered:
                     # They cancel for nothing
-                    to_delete.extend(cancellations)
-                    continue
+                    to_delete.update(cancellations)
                 for line in reversed(cancellations):
                     if not excess:
                         break
-                    cut = min(abs(excess), abs(line.amount)).copy_sign(excess)
+                    amount = line.amount - cuts.get(line, 0)
+                    cut = min(abs(excess), abs(amount)).copy_sign(excess)
                     excess -= cut
-                    to_write.extend(([line], {
-                                'quantity': Advance.compute_quantity(
-                                    line.amount - cut, line.unit_price,
-                                    line.currency),
-                                }))
+                    cuts[line] = cuts.get(line, 0) + cut
+        to_write = []
+        for line, cut in cuts.items():
+            if line not in to_delete:
+                to_write.extend(([line], {
+                            'quantity': Advance.compute_quantity(
+                                line.amount - cut, line.unit_price,
+                                line.currency),
+                            }))
         if to_write:
             cls.write(*to_write)
         if to_delete:
-            cls.delete(to_delete)
-        if changed and not Transaction().context.get('_progress_invoice'):
-            # Else the invoice updates them itself once all is saved
-            Invoice.update_taxes(Invoice.browse(changed))
+            cls.delete(list(to_delete))
+        if opened and not Transaction().context.get('_progress_invoice'):
+            # The taxes do not follow the lines that are saved on their own,
+            # else the invoice updates them itself once all is saved
+            Invoice.update_taxes(Invoice.browse(opened))
         if advances:
             Advance.check_residual(Advance.browse(advances))
             cls.check_given_back(typed)

@@ -552,6 +552,8 @@ class Intervention(InterventionMixin):
                         (max(min(amount, available[advance][0]), 0)
                             for advance, amount in covered.items()),
                         Decimal(0))
+                    # The other lines may have a discount
+                    covered_amount = min(covered_amount, max(total, 0))
                 values = {
                     'total_amount': total,
                     'covered_amount': covered_amount,
@@ -767,8 +769,14 @@ class Intervention(InterventionMixin):
         invoices = []
         for grouped in cls.group_by_invoice(interventions):
             invoice = grouped[0].work.get_project_invoice(grouped[0].party)
-            invoice.lines = [
-                l for i in grouped for l in i.get_invoice_lines(available)]
+            value = sum(
+                l.amount for i in grouped for l in i.lines if l.invoiceable)
+            lines = []
+            for intervention in grouped:
+                i_lines, value = intervention.get_invoice_lines(
+                    available, value)
+                lines.extend(i_lines)
+            invoice.lines = lines
             invoices.append(invoice)
         Invoice.save(invoices)
         cls._set_invoiced(interventions)
@@ -799,11 +807,14 @@ class Intervention(InterventionMixin):
             refuse('msg_intervention_lines')
         self.check_advances()
 
-    def get_invoice_lines(self, available):
+    def get_invoice_lines(self, available, value):
         """
-        Return the invoice lines of the intervention and those that cancel
-        the advances which cover them
+        Return the invoice lines of the intervention with those that cancel
+        the advances which cover them and what these leave of the value of
+        the invoice
         """
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
         lines, covered = [self._get_title_line()], defaultdict(Decimal)
         for line in self.lines:
             if not line.invoiceable or not line.quantity:
@@ -813,11 +824,11 @@ class Intervention(InterventionMixin):
                 covered[line.advance_invoice] += (
                     invoice_line.on_change_with_amount())
             lines.append(invoice_line)
-        for advance, amount in covered.items():
-            lines.extend(advance.cancel(amount, available))
+        cancellations, value = Advance.cancel(covered, available, value)
+        lines.extend(cancellations)
         for line in lines:
             line.intervention = self
-        return lines
+        return lines, value
 
     def _get_title_line(self):
         pool = Pool()

@@ -246,7 +246,9 @@ class Invoice(metaclass=PoolMeta):
         "Progress Invoice",
         states={
             'invisible': Eval('type') != 'out',
-            'readonly': Eval('state') != 'draft',
+            'readonly': (
+                (Eval('state') != 'draft')
+                | Bool(Eval('progress_credited_invoice'))),
             },
         help="Check to bill the progress of the lines.")
     progress_contract = fields.Many2One(
@@ -269,7 +271,9 @@ class Invoice(metaclass=PoolMeta):
             ],
         states={
             'invisible': Eval('type') != 'out',
-            'readonly': Eval('state') != 'draft',
+            'readonly': (
+                (Eval('state') != 'draft')
+                | Bool(Eval('progress_credited_invoice'))),
             },
         help="The last document of the contract that is continued.\n"
         "The lines of the contract are added when it is saved.")
@@ -1177,7 +1181,19 @@ class Invoice(metaclass=PoolMeta):
                 if l.progress_line])
         super()._post(invoices)
         if progress:
+            cls._check_sales_billed(
+                [i for i in progress if not i.progress_credited_invoice])
             cls.update_progress({i.progress_contract for i in progress})
+
+    @classmethod
+    def _check_sales_billed(cls, invoices):
+        "Check the lines of the sales are not billed twice"
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        SaleLine.check_progress_billed({
+                l.progress_line.origin for i in invoices for l in i.lines
+                if l.progress_line
+                and isinstance(l.progress_line.origin, SaleLine)})
 
     @classmethod
     @ModelView.button
@@ -1193,6 +1209,8 @@ class Invoice(metaclass=PoolMeta):
             contracts = {i.progress_contract for i in progress}
             if any(i.number for i in progress):
                 Line.check_progress_billed(contracts)
+                cls._check_sales_billed(
+                    [i for i in progress if i.progress_credited_invoice])
             cls.update_progress(contracts)
 
     @classmethod
@@ -2033,11 +2051,14 @@ class InvoiceLine(metaclass=PoolMeta):
         "Copy the lines of the contract to the invoice which continues it"
         pool = Pool()
         SaleLine = pool.get('sale.line')
-        prices, completed = {}, set()
+        prices, taxes, completed = {}, {}, set()
         for line in lines:
             if not line.progress_line:
                 continue
             if isinstance(line.origin, SaleLine):
+                amended = line.origin.sale.taxes_amended
+                if amended and line.create_date < amended:
+                    taxes[line.id] = [t.id for t in line.origin.taxes]
                 if line.origin.unit_price != line.progress_sale_price:
                     # The sale was amended
                     prices[line.id] = line.origin.unit_price
@@ -2052,6 +2073,7 @@ class InvoiceLine(metaclass=PoolMeta):
                 'origin': lambda data: data['origin'],
                 'unit_price': lambda data: prices.get(
                     data['id'], data['unit_price']),
+                'taxes': lambda data: taxes.get(data['id'], data['taxes']),
                 'progress_line': lambda data: data['progress_line'],
                 # The total of the line of a sale is the one of the sale
                 'progress_total_quantity': lambda data: (
@@ -2434,6 +2456,8 @@ class _ProgressDeriver:
         for invoice, lines in new.items():
             if check:
                 Sale.check_progress_import({l.sale for l in lines}, invoice)
+            if excluded:
+                continue
             # What is already in the contract is carried
             contract_lines = Line.get_contract_lines(lines, invoice)
             for line, values in changes:

@@ -214,6 +214,11 @@ class Sale(metaclass=PoolMeta):
 
             if sale.invoice_method not in {'progress', 'manual'}:
                 refuse('msg_sale_method', method=sale.invoice_method_string)
+            if (sale.shipment_method == 'invoice'
+                    and any(l.movable for l in sale.line_lines)):
+                # A part of a unit can not be shipped
+                refuse('msg_sale_shipment',
+                    method=sale.shipment_method_string)
             if sale.state not in {'quotation', 'confirmed', 'processing'}:
                 refuse('msg_sale_state', state=sale.state_string)
             for name in ['company', 'currency']:
@@ -324,7 +329,10 @@ class Sale(metaclass=PoolMeta):
                 return document
         if documents:
             # A refund may have come back to life beside a later contract
-            last = Invoice.get_last_progress(documents[-1].progress_contract)
+            last = max(
+                map(Invoice.get_last_progress,
+                    {d.progress_contract for d in documents}),
+                key=lambda l: (bool(l.progress_current_amount), l.id))
             invoice, = Invoice.create_next_progress([last])
         else:
             invoice = self._get_invoice()
@@ -334,6 +342,10 @@ class Sale(metaclass=PoolMeta):
             self.__class__.import_progress([self], invoice)
             self.copy_resources_to(invoice)
         return invoice
+
+    @property
+    def taxes_amended(self):
+        "The date and time when its taxes were last computed again, if ever"
 
     def get_ordinary_invoice_lines(self):
         "Return the lines of the invoices made without progress"
@@ -577,6 +589,26 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
                 result[name][line.id] = value
         return result
 
+    @classmethod
+    def check_progress_billed(cls, lines):
+        """
+        Check all their contracts together bill no more than the lines
+
+        A refund that comes back to life may stand beside a later contract.
+        """
+        for line in cls.browse(lines):
+            billed = line.progress_billed_quantity
+            if (abs(billed) > abs(line.quantity)
+                    and not same_quantity(billed, line.quantity)):
+                raise ProgressAccessError(gettext(
+                        'project_progress_invoice.msg_sale_billed_twice',
+                        line=line.rec_name,
+                        billed=billed,
+                        quantity=line.quantity,
+                        documents=', '.join(
+                            d.rec_name
+                            for d in line.sale.progress_documents)))
+
     @property
     def is_repriced(self):
         "If its price was amended after all its quantity was billed"
@@ -756,11 +788,39 @@ class Amendment(metaclass=PoolMeta):
             for line in amendment.lines:
                 if line.action == 'line':
                     cls._check_progress_line(line)
+                elif line.action == 'party':
+                    cls._check_progress_party(line)
         super().validate_amendment(amendments)
 
     @classmethod
+    def _check_progress_party(cls, line):
+        sale = line.sale
+        party = line.invoice_party or line.party
+        if party == (sale.invoice_party or sale.party):
+            return
+        for document in sale.progress_documents:
+            raise ProgressAccessError(gettext(
+                    'project_progress_invoice.msg_amendment_party',
+                    sale=sale.rec_name,
+                    party=document.party.rec_name,
+                    invoice=document.rec_name))
+
+    @classmethod
     def _check_progress_line(cls, line):
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
         sale_line = line.line
+        if sale_line.in_progress_contract and (
+                line.quantity != sale_line.quantity
+                or line.unit_price != sale_line.unit_price):
+            closed = Invoice._get_closed_contracts({
+                    d.progress_contract
+                    for d in sale_line.sale.progress_documents})
+            for contract in Invoice.browse(closed):
+                raise ProgressAccessError(gettext(
+                        'project_progress_invoice.msg_amendment_closed',
+                        line=sale_line.rec_name,
+                        contract=contract.rec_name))
         if sale_line.in_progress_contract and line.unit != sale_line.unit:
             raise ProgressAccessError(gettext(
                     'project_progress_invoice.msg_amendment_unit',
@@ -775,6 +835,17 @@ class Amendment(metaclass=PoolMeta):
                     line=sale_line.rec_name,
                     quantity=line.quantity,
                     billed=billed))
+
+
+class Sale_Amendment(metaclass=PoolMeta):
+    __name__ = 'sale.sale'
+
+    @property
+    def taxes_amended(self):
+        return max((
+                a.write_date for a in self.amendments
+                if a.state == 'validated'
+                and any(l.action == 'taxes' for l in a.lines)), default=None)
 
 
 class SaleLine_ProjectTask(metaclass=PoolMeta):

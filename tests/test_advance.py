@@ -281,6 +281,21 @@ def test_advance_not_billed_or_used_up_covers_nothing(project):
     assert amounts(value(intervention)) == [500]
 
 
+def test_currency_without_digits(account, project):
+    currency = get_currency('USD')
+    write(currency, rounding=Decimal(1), digits=0)
+    try:
+        opened = create_advance(
+            project, quantity=0, opening_quantity=3, unit_price='5000')
+        assert str(opened.residual_amount) == '15000'
+        advance = sell_advance(project, 2, '1000.5')
+        assert str(advance.residual_amount) == '2001'
+        value(create_intervention(project, ('service', 1, '16000.4')))
+        assert [residual(a) for a in [opened, advance]] == [0, 2001]
+    finally:
+        write(currency, rounding=Decimal('.01'), digits=2)
+
+
 def test_more_than_the_residual(project):
     advance = sell_advance(project, .5, '500')
     invoice = value(create_intervention(project, ('service', 1, '500')))
@@ -669,6 +684,53 @@ def test_covered_line_lowered_by_a_script(project):
     assert len([l for l in invoice.move.lines if l.tax_lines]) <= 1
 
 
+def test_discount_that_no_advance_covers(project):
+    advance = sell_advance(project)
+    intervention = create_intervention(
+        project, ('service', 1, '500'), ('material', 1, '300'),
+        ('service', -1, '100.05', {'advance_invoice': None}))
+    assert intervention.total_amount == Decimal('699.95')
+    assert intervention.covered_amount == Decimal('699.95')
+    invoice = value(intervention)
+    assert amounts(invoice) == [
+        500, 300, Decimal('-100.05'), Decimal('-699.95')]
+    assert invoice.total_amount == 0
+    assert residual(advance) == Decimal('4300.05')
+
+    # A discount of the draft
+    write(invoice.lines[3], unit_price=Decimal('150.05'))
+    with refused(invoice, "649.95"):
+        invoice.click('post')
+    write(invoice.lines[1], quantity=.9)
+    invoice.reload()
+    assert amounts(invoice) == [
+        450, 300, Decimal('-150.05'), Decimal('-599.95')]
+    post(invoice)
+    assert residual(advance) == Decimal('4400.05')
+    assert str(advance.residual_amount) == '4400.05'
+
+    # And all of it back
+    note = credit(invoice)
+    assert note.untaxed_amount == 0
+    post(note)
+    assert residual(advance) == 5000
+
+
+def test_discount_on_another_intervention_of_the_invoice(project):
+    advance = sell_advance(project)
+    interventions = [
+        create_intervention(project, ('service', 1, '500')),
+        create_intervention(
+            project, ('service', -1, '50', {'advance_invoice': None}))]
+    Intervention = Model.get('project.intervention')
+    Intervention.click(
+        [Intervention(i.id) for i in interventions], 'valorize')
+    interventions[0].reload()
+    invoice, = interventions[0].invoices
+    assert amounts(invoice) == [500, -450, -50]
+    assert residual(advance) == 4550
+
+
 def test_links_are_not_for_scripts(project):
     advance = sell_advance(project)
     invoice = create_invoice((1, '100'), progress=False)
@@ -807,6 +869,9 @@ def test_halves_of_an_advance_are_credited(account, project):
     half = credit(invoice)
     write(half.lines[0], quantity=-.5)
     post(half)
+    assert half in advance.__class__(advance.id).invoices
+    for document in [invoice, half]:
+        assert advance.find([('invoices', '=', document.id)]) == [advance]
     post_credit(invoice)
     assert residual(advance) == get_deposit(account) == 0
     assert value(advance) != invoice

@@ -8,6 +8,7 @@ from proteus import Model
 from trytond.exceptions import UserError
 from trytond.modules.account.tests.tools import get_accounts
 
+from .refused import refused
 from .tools import (
     billed, create, create_invoice, create_sale, credit, next_invoice, pay,
     set_current, work)
@@ -296,6 +297,63 @@ def test_refund_brought_back_to_life():
     assert draft.progress_number == 4
     assert draft.untaxed_amount == 30
     draft.click('post')
+
+
+def test_refund_brought_back_to_life_beside_a_later_contract():
+    sale = create_sale((10, '100'))
+    first, = sale.click('progress_invoice')
+    set_current(first, 1)
+    first.click('post')
+    refund = credit(first, refund=True)
+    sale.reload()
+    other, = sale.click('progress_invoice')
+    set_current(other, .3)
+    other.click('post')
+    first.reload()
+    first.reconciliation_lines[0].reconciliation.delete()
+    first.reload()
+    assert first.state == 'posted'
+
+    # The contract that bills is continued
+    sale.reload()
+    second, = sale.click('progress_invoice')
+    assert second.progress_contract == other
+    set_current(second, 1)
+    assert second.untaxed_amount == 700
+    second.click('post')
+
+    # The other can not bill again
+    refund.reload()
+    third = next_invoice(refund, 1, post=False)
+    for button, document in [('post', third), ('cancel', refund)]:
+        with refused(sale.lines[0], first, second):
+            document.click(button)
+    sale.reload()
+    assert sale.lines[0].progress_billed_quantity == 10
+
+
+def test_item_brought_back_to_life_beside_a_later_one():
+    first = create_invoice((1, '50'))
+    set_current(first, .5)
+    first.click('post')
+    sale = create_sale((10, '100'))
+    second = next_invoice(first, post=False)
+    import_sale(second, sale)
+    set_current(second, .5, .6)
+    second.click('post')
+    refund = credit(second, refund=True)
+    third = next_invoice(first, post=False)
+    import_sale(third, sale)
+    set_current(third, .5, 1)
+    second.reload()
+    second.reconciliation_lines[0].reconciliation.delete()
+    third.reload()
+    third.click('post')
+    refund.reload()
+    with refused(sale.lines[0], third):
+        refund.click('cancel')
+    sale.reload()
+    assert sale.lines[0].progress_billed_quantity == 10
 
 
 def create_manual_sale_with_cancelled_contract():

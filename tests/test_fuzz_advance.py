@@ -303,8 +303,10 @@ def check_cover(invoice, lines):
     for key, amount in cancelled.items():
         value = covered.get(key, 0)
         assert abs(amount) <= abs(value) and amount * value <= 0
-    if cancelled and all(
-            l.amount >= 0 for l in lines if not l.advance_cancellation):
+    # A discount that no advance covers may still be typed on a draft
+    if sum(cancelled.values()) < 0 and (
+            not is_open(invoice) or all(
+                l.amount >= 0 for l in lines if not l.advance_cancellation)):
         assert invoice.untaxed_amount >= 0
     taxes = {tuple(sorted(t.id for t in l.taxes)) for l in lines}
     # As in Tryton, the taxes do not follow a line saved without its invoice
@@ -348,9 +350,11 @@ def check_interventions(advances):
             for line in lines:
                 if line.advance_invoice:
                     amounts[line.advance_invoice] += line.amount
-            covered = sum(
-                max(min(amount, get_available(advance)), 0)
-                for advance, amount in amounts.items())
+            covered = min(
+                max(intervention.total_amount, 0),
+                sum(
+                    max(min(amount, get_available(advance)), 0)
+                    for advance, amount in amounts.items()))
         assert intervention.covered_amount == covered
 
 
@@ -663,7 +667,10 @@ class AdvanceMachine(RuleBasedStateMachine):
         Intervention = Pool().get('project.intervention')
         interventions = [
             i for i in Intervention.browse(ids) if i.state == 'done']
-        left, expected = {}, {}
+        left, expected, values = {}, {}, defaultdict(Decimal)
+        for intervention in interventions:
+            values[intervention.work, intervention.party] += sum(
+                l.amount for l in intervention.lines if l.invoiceable)
         for intervention in sorted(interventions, key=lambda i: (
                     i.work.id, i.party.id, i.date, i.id)):
             covered = defaultdict(Decimal)
@@ -673,8 +680,11 @@ class AdvanceMachine(RuleBasedStateMachine):
             for advance, amount in covered.items():
                 if advance not in left:
                     left[advance] = get_available(advance)
-                amount = max(min(amount, left[advance]), Decimal(0))
+                key = intervention.work, intervention.party
+                amount = max(
+                    min(amount, left[advance], values[key]), Decimal(0))
                 left[advance] -= amount
+                values[key] -= amount
                 expected[intervention.id, advance.id] = amount
         return expected
 

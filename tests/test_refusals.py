@@ -471,6 +471,28 @@ def test_sale_on_progress_shipped_on_invoice():
         write(sale, shipment_method='invoice')
 
 
+def test_manual_sale_shipped_on_invoice():
+    sale = create_sale(
+        (10, '100', "Untaxed Goods"), method='manual', state='draft')
+    write(sale, shipment_method='invoice')
+    sale.click('quote')
+    with refused(sale, "On Invoice Paid"):
+        sale.click('progress_invoice')
+    sale.click('draft')
+    write(sale, shipment_method='order')
+    sale.click('quote')
+    sale.click('progress_invoice')
+
+
+def test_manual_sale_of_services_shipped_on_invoice():
+    sale = create_sale((10, '100'), method='manual', state='draft')
+    write(sale, shipment_method='invoice')
+    sale.click('quote')
+    invoice, = sale.click('progress_invoice')
+    set_current(invoice, .33)
+    assert billed(invoice) == [330]
+
+
 def test_sale_of_other_customer():
     sale = create_sale(
         (10, '100'), party="Other Customer", state='quotation')
