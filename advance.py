@@ -30,8 +30,8 @@ from .exceptions import (
     AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError,
     ProgressContractError)
 from .invoice import (
-    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, lock_together, set_base,
-    to_quantity)
+    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, get_boolean_domain,
+    lock_together, set_base, to_quantity)
 from .sale import SalePriceMixin
 
 
@@ -149,7 +149,7 @@ class AdvanceInvoice(
         fields.Boolean(
             "Billed",
             help="If it has an invoice which is not fully credited."),
-        'get_billed')
+        'get_billed', searcher='search_billed')
     residual_quantity = fields.Function(
         fields.Float("Residual Quantity", states=_on_account),
         'get_residuals', searcher='search_residual')
@@ -513,6 +513,34 @@ class AdvanceInvoice(
                 a.id: bool(l) for a, l
                 in cls.get_billing_lines(advances).items()}
 
+    @classmethod
+    def search_billed(cls, name, clause):
+        with without_check_access():
+            lines = cls.get_billing_lines({
+                    l.origin.origin for l in cls._get_credit_lines(
+                        [('invoice.state', 'in', ['posted', 'paid'])])})
+        credited = [a.id for a, l in lines.items() if not l]
+        invoiced = [('invoice.state', 'in', OPEN + ['posted', 'paid'])]
+        return get_boolean_domain(clause, [
+                ('invoice_lines', 'where', invoiced),
+                ('id', 'not in', credited),
+                ], ['OR',
+                ('invoice_lines', 'not where', invoiced),
+                ('id', 'in', credited),
+                ])
+
+    @classmethod
+    def _get_credit_lines(cls, domain):
+        "Return the lines of the domain that credit those that bill advances"
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        return Line.search([
+                ('origin.origin', 'like', 'project.advance_invoice,%',
+                    'account.invoice.line'),
+                ('advance_cancellation', '!=', True),
+                domain,
+                ])
+
     def get_invoices(self, name):
         pool = Pool()
         Line = pool.get('account.invoice.line')
@@ -527,18 +555,12 @@ class AdvanceInvoice(
 
     @classmethod
     def search_invoices(cls, name, clause):
-        pool = Pool()
-        Line = pool.get('account.invoice.line')
         invoice = 'invoice' + clause[0][len(name):]
-        credits = Line.search([
-                ('origin.origin', 'like', 'project.advance_invoice,%',
-                    'account.invoice.line'),
-                ('advance_cancellation', '!=', True),
-                (invoice, *clause[1:]),
-                ])
         return ['OR',
             (f'invoice_lines.{invoice}', *clause[1:]),
-            ('id', 'in', [l.origin.origin.id for l in credits]),
+            ('id', 'in', [
+                    l.origin.origin.id for l in cls._get_credit_lines(
+                        [(invoice, *clause[1:])])]),
             ]
 
     @classmethod

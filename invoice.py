@@ -65,6 +65,18 @@ def same_quantity(a, b):
     return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-10)
 
 
+def get_boolean_domain(clause, true, false):
+    "Return the domain of the clause on a boolean from those of its values"
+    _, operator, value = clause
+    values = value if operator in {'in', 'not in'} else [value]
+    values = set(map(bool, values))
+    if operator in {'!=', 'not in'}:
+        values = {True, False} - values
+    return ['OR',
+        ('id', '=', -1),
+        *(d for v, d in [(True, true), (False, false)] if v in values)]
+
+
 def has_fixed_tax(taxes):
     return any(t.type == 'fixed' or has_fixed_tax(t.childs) for t in taxes)
 
@@ -668,12 +680,6 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def search_progress_to_bill(cls, name, clause):
-        _, operator, value = clause
-        if operator in {'in', 'not in'}:
-            if {True, False} <= set(map(bool, value)):
-                return [] if operator == 'in' else [('id', '=', -1)]
-            value, = set(map(bool, value)) or {None}
-        wanted = bool(value) == (operator in {'=', 'in'})
         table = cls.__table__()
         after = cls.__table__()
 
@@ -695,7 +701,8 @@ class Invoice(metaclass=PoolMeta):
                         | ((after.progress_number == table.progress_number)
                             & (after.id > table.id)))))
             & ~cls._progress_closed(table.progress_contract))
-        return [('id', 'in' if wanted else 'not in', query)]
+        return get_boolean_domain(
+            clause, ('id', 'in', query), ('id', 'not in', query))
 
     def get_sales(self, name):
         pool = Pool()

@@ -7,7 +7,7 @@ from trytond.i18n import gettext
 from trytond.modules.company.company import CompanyReport
 from trytond.pool import Pool
 from trytond.tools import firstline
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
 from .exceptions import ProgressContractError
 from .invoice import OPEN
@@ -99,9 +99,12 @@ class ContractReport(PartyReport):
             number = lang.format_number(percent, digits=2)
             return f'{number}\N{NO-BREAK SPACE}%'
 
+        documents = cls.get_documents(invoice)
         context.update(
             sections=cls.get_sections,
-            documents=cls.get_documents(invoice),
+            documents=documents,
+            # What is not work
+            other=invoice.untaxed_amount - documents[-1].billed,
             format_ratio=format_ratio)
         return context
 
@@ -111,12 +114,12 @@ class ContractReport(PartyReport):
 
     @classmethod
     def get_sections(cls, invoice):
-        "Return the lines under each title"
+        "Return the lines of work under each title"
         sections = [Section(None, [])]
         for line in invoice.lines:
             if line.type == 'title':
                 sections.append(Section(line.description or '', []))
-            elif line.type == 'line':
+            elif line.progress_line:
                 sections[-1].lines.append(line)
         return [s for s in sections if s.title or s.lines]
 
@@ -143,13 +146,16 @@ class CumulativeStatement(ContractReport):
     def get_context(cls, records, header, data):
         context = super().get_context(records, header, data)
         invoice, = records
-        *before, last = context['documents']
+        *before, _ = context['documents']
         context.update(
             before=before,
             opening=(
                 invoice.progress_previous_amount
                 - sum(d.billed for d in before)),
-            other=invoice.untaxed_amount - last.billed)
+            # The items of the contract that are not on the invoice
+            absent=invoice.progress_current_amount - sum(
+                l.progress_current_amount for l in invoice.lines
+                if l.progress_line))
         return context
 
 
@@ -160,7 +166,10 @@ class AdvanceStatement(PartyReport):
     def get_context(cls, records, header, data):
         context = super().get_context(records, header, data)
         work, = records
-        context['advances'] = cls.get_movements(work)
+        # Who reads the project may read it whole, in the language of the party
+        with without_check_access(), \
+                Transaction().set_context(language=context['lang'].code):
+            context['advances'] = cls.get_movements(work.__class__(work.id))
         return context
 
     @classmethod

@@ -1066,6 +1066,41 @@ def test_party_erase_and_replace(project):
 
 # The value rules
 
+def test_what_is_to_bill_is_searched(project):
+    Advance = Model.get('project.advance_invoice')
+    advance = create_advance(project)
+    billed = create_advance(project)
+    value(billed)
+    mine = ('work', '=', project.id)
+
+    def check():
+        for value_, expected in [(True, [billed]), (False, [advance])]:
+            for clause in [
+                    ('billed', '=', value_), ('billed', '!=', not value_),
+                    ('billed', 'in', [value_]),
+                    ('billed', 'not in', [not value_])]:
+                assert Advance.find([mine, clause]) == expected, clause
+        assert Advance.find([mine, ('billed', 'in', [])]) == []
+        assert len(Advance.find([mine, ('billed', 'not in', [])])) == 2
+
+    check()
+    value(advance).click('cancel')
+    check()
+    post(value(advance)).click('cancel')
+    check()
+    invoice = post(value(advance))
+    half = credit(invoice)
+    write(half.lines[0], quantity=-5.)
+    post(half)
+    assert Advance.find([mine, ('billed', '=', True)]) == [advance, billed]
+    post_credit(invoice)
+    check()
+    Invoice = Model.get('account.invoice')
+    assert Invoice.find([('progress_to_bill', 'in', [])]) == []
+    assert len(Invoice.find([('progress_to_bill', 'not in', [])])) == len(
+        Invoice.find([]))
+
+
 def test_random_visits(account, project):
     rand = random.Random(0)
     advance = sell_advance(

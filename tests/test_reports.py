@@ -1,18 +1,21 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
 """Print the documents and read them"""
+import datetime as dt
 import zipfile
+from decimal import Decimal
 from io import BytesIO
 
 import pytest
 from lxml import etree
 from proteus import Model, Report
+from trytond.modules.company.tests.tools import get_company
 
 from .refused import refused
 from .tools import (
     create_deposit_account, create_intervention, create_invoice,
     create_project, create_project_type, create_sale, next_invoice, pay,
-    sell_advance, set_current, value)
+    sell_advance, set_current, user_of, value, work)
 
 TEXT = '{urn:oasis:names:tc:opendocument:xmlns:text:1.0}p'
 ROW = '{urn:oasis:names:tc:opendocument:xmlns:table:1.0}table-row'
@@ -121,6 +124,43 @@ def test_statements_of_a_closing_invoice():
         assert row in rows, (row, rows)
 
 
+def test_statements_of_what_is_not_work():
+    first = create_contract()
+    second = next_invoice(first, .6, .2, post=False)
+    second.lines.new(
+        account=create_deposit_account(), description="Deposit", quantity=-1,
+        unit_price=Decimal(150))
+    second.save()
+
+    _, rows = print_('account.invoice.progress_statement', second)
+    assert rows.index(["Other lines", "-$150.00"]) < rows.index(
+        ["Untaxed", "$850.00"])
+    assert not any("Deposit" in row for row in rows)
+    _, rows = print_('account.invoice.cumulative_statement', second)
+    for row in [
+            ["Work to date, untaxed", "$1,700.00"],
+            [f"Less {first.rec_name}", "-$700.00"],
+            ["Other lines", "-$150.00"],
+            ["Untaxed", "$850.00"],
+            ]:
+        assert row in rows, (row, rows)
+    assert not any("Deposit" in row for row in rows)
+
+
+def test_cumulative_statement_without_an_item_of_the_contract():
+    first = create_contract()
+    second = next_invoice(first, .6, .2, post=False)
+    _, line = work(second)
+    line.delete()
+    second.reload()
+
+    _, rows = print_('account.invoice.cumulative_statement', second)
+
+    assert not any(r[0] == "Taxed Service" for r in rows)
+    position = rows.index(["Work not on this document", "$500.00"])
+    assert rows[position + 1] == ["Work to date, untaxed", "$1,700.00"]
+
+
 def test_statement_of_200_lines():
     sale = create_sale((1, '10'), state='draft')
     # Each line that is typed sends all the others
@@ -169,6 +209,31 @@ def test_advance_statement():
     assert ["Left of the advances, untaxed", "$6,200.00"] in rows
 
 
+def test_advance_statement_by_who_has_no_access_to_the_accounting():
+    project = create_project(create_project_type(create_deposit_account()))
+    sell_advance(project)
+    for group in ["Project Intervention", "Project Administration"]:
+        with user_of(group):
+            record = Model.get('project.work')(project.id)
+            _, rows = print_('project.work.advance_statement', record)
+        assert ["Left", "10 d", "$5,000.00"] in rows
+
+
+def test_intervention_report_in_the_time_of_the_company():
+    company = get_company()
+    company.timezone = 'Europe/Paris'
+    company.save()
+    project = create_project()
+    intervention = create_intervention(
+        project, ('service', 1.5, '100'),
+        start=dt.datetime(2026, 7, 1, 7), end=dt.datetime(2026, 7, 1, 9, 30))
+
+    paragraphs, _ = print_('project.intervention.report', intervention)
+
+    assert [p[-8:] for p in paragraphs if p.startswith(("Start", "End"))] == [
+        "09:00:00", "11:30:00"]
+
+
 def test_intervention_report():
     project = create_project()
     intervention = create_intervention(
@@ -187,7 +252,7 @@ def test_reports_are_in_the_language_of_the_party():
     Lang = Model.get('ir.lang')
     french, = Lang.find([('code', '=', 'fr')])
     french.click('load_translations')
-    project = create_project()
+    project = create_project(create_project_type(create_deposit_account()))
     project.party.lang = french
     project.party.save()
     intervention = create_intervention(project, ('service', 1.5, '100'))
@@ -196,3 +261,12 @@ def test_reports_are_in_the_language_of_the_party():
 
     assert any(p.startswith("Rapport d") for p in paragraphs), paragraphs
     assert any("1,5" in c for row in rows for c in row)
+
+    day, = Model.get('product.uom').find([('name', '=', "Day")])
+    with day._config.set_context(language='fr'):
+        translated = day.__class__(day.id)
+        translated.symbol = 'j'
+        translated.save()
+    sell_advance(project)
+    _, rows = print_('project.work.advance_statement', project)
+    assert any("10 j" in row for row in rows), rows
