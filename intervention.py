@@ -1386,17 +1386,36 @@ class PartyErase(metaclass=PoolMeta):
     def check_erase_company(self, party, company):
         pool = Pool()
         super().check_erase_company(party, company)
-        for name, states in [
-                ('project.intervention', ['planned', 'done']),
-                ('project.intervention.request', ['open', 'planned']),
+        records = []
+        for name, domain in [
+                ('project.intervention',
+                    ('state', 'in', ['planned', 'done'])),
+                ('project.intervention.request',
+                    ('state', 'in', ['open', 'planned'])),
+                # The check of account_deposit hides the one of the invoices
+                # and knows only the company of the user
+                ('account.invoice', [
+                        ['OR',
+                            ('progress', '=', True),
+                            ('project_billing', '=', True),
+                            ],
+                        ('state', 'not in', ['paid', 'cancelled']),
+                        ]),
                 ]:
-            for record in pool.get(name).search([
+            records.extend(pool.get(name).search([
                         ('party', '=', party.id),
                         ('company', '=', company.id),
-                        ('state', 'in', states),
-                        ], limit=1):
-                raise EraseError(gettext(
-                        'project_progress_invoice.msg_erase_party',
-                        party=party.rec_name,
-                        company=company.rec_name,
-                        record=record.rec_name))
+                        domain,
+                        ], limit=1))
+        records.extend(
+            a for a in pool.get('project.advance_invoice').search([
+                    ('company', '=', company.id),
+                    ('residual_amount', '>', 0),
+                    ])
+            if a.party == party)
+        for record in records:
+            raise EraseError(gettext(
+                    'project_progress_invoice.msg_erase_party',
+                    party=party.rec_name,
+                    company=company.rec_name,
+                    record=record.rec_name))

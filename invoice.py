@@ -1585,6 +1585,9 @@ class InvoiceLine(metaclass=PoolMeta):
         'on_change_with_progress_name')
     section_number = fields.Function(
         fields.Integer("Section"), 'get_section_number')
+    # Unlike the unit it brings no other field in the list
+    progress_unit = fields.Function(
+        fields.Many2One('product.uom', "Unit"), 'get_progress_unit')
     progress_section = fields.Function(
         fields.Many2One(
             'account.invoice.line', "Under Section",
@@ -1608,10 +1611,11 @@ class InvoiceLine(metaclass=PoolMeta):
                 where=table.progress_line != Null))
         # The unit never decides the money
         cls.quantity.digits = 'quantity_unit'
+        # Unlike the contract line it has no name to read in the lists
+        in_contract = Eval('progress_total_amount', None) != None  # noqa: E711
         # The list to enter the progress has no parent
         progress = (
-            Eval('_parent_invoice', {}).get('progress', False)
-            | Bool(Eval('progress_line', None)))
+            Eval('_parent_invoice', {}).get('progress', False) | in_contract)
         draft = Eval('invoice_state') == 'draft'
         first = ~Eval('_parent_invoice', {}).get(
             'previous_progress_invoice', None)
@@ -1637,7 +1641,6 @@ class InvoiceLine(metaclass=PoolMeta):
                 **editable(condition),
                 }
             field.depends.add('invoice')
-        in_contract = Bool(Eval('progress_line', None))
         if __series__ == '8.0':
             for name in ['quantity', 'unit']:
                 field = getattr(cls, name)
@@ -1672,6 +1675,9 @@ class InvoiceLine(metaclass=PoolMeta):
             return
         titles = [l for l in self.invoice.lines if l.type == 'title']
         return titles.index(self) + 1
+
+    def get_progress_unit(self, name):
+        return self.unit.id if self.unit else None
 
     def get_rec_name(self, name):
         if (self.type == 'title' and self.description
@@ -1858,13 +1864,28 @@ class InvoiceLine(metaclass=PoolMeta):
         return amount
 
     @property
+    def _progress_amount(self):
+        "The amount of a saved line, to not compute it for each of many lines"
+        if not self._values and self.progress_line:
+            return self.currency.round(
+                self.progress_current_amount - self.progress_previous_amount)
+
+    def get_amount(self, name):
+        amount = self._progress_amount
+        if amount is None:
+            amount = super().get_amount(name)
+        return amount
+
+    @property
     @fields.depends(
         'quantity', 'progress_current_quantity',
         methods=['on_change_with_amount'])
     def taxable_lines(self):
         if self.progress_current_quantity is None:
             return super().taxable_lines
-        amount = self.on_change_with_amount()
+        amount = self._progress_amount
+        if amount is None:
+            amount = self.on_change_with_amount()
         if not self.quantity and not amount:
             return []
         # A change of price is billed without quantity: a negligible one
@@ -2477,7 +2498,11 @@ class _ProgressDeriver:
         # The lines of the invoices by item to have each item once
         self.items = defaultdict(dict)
         self.created = defaultdict(set)
+        growing = {
+            self.get(l, v, 'invoice') for l, v in changes if self.is_new(l, v)}
         for invoice in progress:
+            if invoice.id not in growing:
+                continue
             for line in invoice.lines:
                 if not line.progress_line:
                     continue

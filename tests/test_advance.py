@@ -3,6 +3,7 @@
 """What advances and interventions refuse and what could break them"""
 import datetime as dt
 import random
+import re
 from decimal import Decimal
 
 import pytest
@@ -1062,6 +1063,25 @@ def test_party_erase_and_replace(project):
     execute_warned(replace, 'replace')
     intervention.reload()
     assert intervention.party == other
+
+
+@pytest.mark.parametrize('bill', [
+        lambda project: create_advance(
+            project, quantity=0, opening_quantity=3),
+        lambda project: value(create_advance(project)),
+        lambda project: create_invoice((1, '1'), party="Unfinished"),
+        ])
+def test_party_with_something_to_bill_is_not_erased(account, bill):
+    party = Model.get('party.party')(name="Unfinished")
+    party.save()
+    record = bill(create_project(
+            create_project_type(account), party="Unfinished"))
+    erase = Wizard('party.erase', models=[party])
+    erase.form.party = party
+    with pytest.raises(EraseError, match=re.escape(record.rec_name)):
+        erase.execute('erase')
+    party.name = "Not erased"
+    party.save()
 
 
 # The value rules

@@ -860,7 +860,14 @@ def check_sale(sale):
         assert not Invoice.search([
                 ('lines.progress_line.origin.sale', '=', sale.id,
                     'sale.line'),
-                ('state', 'in', OPEN + ['posted']),
+                # An open credit note credits nothing yet
+                ['OR',
+                    ('state', '=', 'posted'),
+                    [
+                        ('state', 'in', OPEN),
+                        ('progress_credited_invoice', '=', None),
+                        ],
+                    ],
                 ])
 
 
