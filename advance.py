@@ -1369,16 +1369,16 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @property
     @fields.depends(
-        'advance_cancellation', 'quantity', 'unit_price',
+        'advance_invoice', 'covered_by_advance', 'quantity', 'unit_price',
         methods=['on_change_with_amount'])
     def taxable_lines(self):
         lines = super().taxable_lines
-        if not self.advance_cancellation or not self.quantity:
+        if not self.is_project_billing or not self.quantity:
             return lines
         amount = self.on_change_with_amount()
         if to_quantity(self.quantity) * self.unit_price == amount:
             return lines
-        # To have the taxes of the lines it covers
+        # What is cancelled has the taxes of the lines that it covers
         return set_base(lines, amount, to_quantity(self.quantity))
 
     def get_move_lines(self):

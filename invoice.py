@@ -2079,13 +2079,16 @@ class InvoiceLine(metaclass=PoolMeta):
         "Copy the lines of the contract to the invoice which continues it"
         pool = Pool()
         SaleLine = pool.get('sale.line')
+        sales = {
+            l.origin.sale for l in lines if isinstance(l.origin, SaleLine)}
+        amended = {s: s.taxes_amended for s in sales}
         prices, taxes, completed = {}, {}, set()
         for line in lines:
             if not line.progress_line:
                 continue
             if isinstance(line.origin, SaleLine):
-                amended = line.origin.sale.taxes_amended
-                if amended and line.create_date < amended:
+                date = amended[line.origin.sale]
+                if date and line.create_date < date:
                     taxes[line.id] = [t.id for t in line.origin.taxes]
                 if line.origin.unit_price != line.progress_sale_price:
                     # The sale was amended

@@ -843,7 +843,7 @@ class Sale_Amendment(metaclass=PoolMeta):
     @property
     def taxes_amended(self):
         return max((
-                a.write_date for a in self.amendments
+                a.write_date or a.create_date for a in self.amendments
                 if a.state == 'validated'
                 and any(l.action == 'taxes' for l in a.lines)), default=None)
 

@@ -582,6 +582,32 @@ def test_taxes_of_what_does_not_divide(account, project):
     assert min(t.amount for t in invoice.taxes) == Decimal('-.01')
 
 
+@pytest.mark.parametrize('rate, lines', [
+        # The taxes of 96.99945 and of 97.00 are not the same
+        ('.055', [(1.6, '56.2497'), (.7, '9.9999')]),
+        ('.2', [(1.3, '33.3333'), (.1, '33.3646')]),
+        ])
+def test_taxes_of_what_is_covered_are_cancelled(project, rate, lines):
+    parent = make_tax(rate)
+    parent.type = 'none'
+    parent.save()
+    for share in [2, 3]:
+        create(
+            'account.tax', name=f"Part {share}", description=f"Part {share}",
+            type='percentage', parent=parent.id,
+            rate=Decimal(rate) * share / 5,
+            invoice_account=parent.invoice_account.id,
+            credit_note_account=parent.credit_note_account.id)
+    for tax in [make_tax(rate), parent]:
+        advance = sell_advance(project, unit_price='62.5', taxes=[tax])
+        invoice = value(create_intervention(project, *(
+                    ('service', quantity, price, {
+                            'taxes': [tax], 'advance_invoice': advance})
+                    for quantity, price in lines)))
+        assert invoice.untaxed_amount == invoice.total_amount == 0
+        post(invoice)
+
+
 def test_cancellation_product_has_other_values(project):
     tax = make_tax('.10')
     advance = sell_advance(project, taxes=[tax])
