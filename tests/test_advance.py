@@ -1071,6 +1071,17 @@ def execute_warned(wizard, state):
         execute_warned(wizard, state)
 
 
+def refuse_erase(party, record):
+    party.active = False
+    party.save()
+    erase = Wizard('party.erase', models=[party])
+    erase.form.party = party
+    with pytest.raises(EraseError, match=re.escape(record.rec_name)):
+        erase.execute('erase')
+    party.active = True
+    party.save()
+
+
 def test_party_erase_and_replace(project):
     Party = Model.get('party.party')
     party, other = Party(name="Erased"), Party(name="Other")
@@ -1079,10 +1090,7 @@ def test_party_erase_and_replace(project):
     project = create_project(party=None)
     intervention = create_intervention(
         project, ('service', 1, '1'), party=party)
-    erase = Wizard('party.erase', models=[party])
-    erase.form.party = party
-    with pytest.raises(EraseError):
-        erase.execute('erase')
+    refuse_erase(party, intervention)
     replace = Wizard('party.replace', models=[party])
     replace.form.source = party
     replace.form.destination = other
@@ -1102,10 +1110,7 @@ def test_party_with_something_to_bill_is_not_erased(account, bill):
     party.save()
     record = bill(create_project(
             create_project_type(account), party="Unfinished"))
-    erase = Wizard('party.erase', models=[party])
-    erase.form.party = party
-    with pytest.raises(EraseError, match=re.escape(record.rec_name)):
-        erase.execute('erase')
+    refuse_erase(party, record)
     party.name = "Not erased"
     party.save()
 
