@@ -258,9 +258,7 @@ class Invoice(metaclass=PoolMeta):
         "Progress Invoice",
         states={
             'invisible': Eval('type') != 'out',
-            'readonly': (
-                (Eval('state') != 'draft')
-                | Bool(Eval('progress_credited_invoice'))),
+            'readonly': Eval('state') != 'draft',
             },
         help="Check to bill the progress of the lines.")
     progress_contract = fields.Many2One(
@@ -283,9 +281,7 @@ class Invoice(metaclass=PoolMeta):
             ],
         states={
             'invisible': Eval('type') != 'out',
-            'readonly': (
-                (Eval('state') != 'draft')
-                | Bool(Eval('progress_credited_invoice'))),
+            'readonly': Eval('state') != 'draft',
             },
         help="The last document of the contract that is continued.\n"
         "The lines of the contract are added when it is saved.")
@@ -369,6 +365,13 @@ class Invoice(metaclass=PoolMeta):
             for column in [
                 table.progress_contract, table.previous_progress_invoice,
                 table.progress_credited_invoice, table.cancel_move])
+        credit = Bool(Eval('progress_credited_invoice', None))
+        for field in [cls.progress, cls.previous_progress_invoice]:
+            if __series__ == '8.0':
+                field.states['readonly'] |= credit
+            else:
+                # Since 8.2 the server enforces readonly
+                field.states['editable'] = ~credit
         in_progress = (
             Eval('progress', False) & (Eval('type') == 'out'))
         draft = {
