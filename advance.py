@@ -11,7 +11,7 @@ from sql.aggregate import Sum
 from sql.conditionals import Case, Coalesce
 from sql.functions import Floor, Mod, Round
 
-from trytond import __series__, backend
+from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import (
     Index, ModelSQL, ModelView, fields, sequence_ordered)
@@ -31,7 +31,7 @@ from .exceptions import (
     ProgressContractError)
 from .invoice import (
     LIMIT, OPEN, SLICE, ReadonlyMixin, editable, get_boolean_domain,
-    lock_together, set_base, to_quantity)
+    let_readonly, lock_together, set_base, to_quantity)
 from .sale import SalePriceMixin
 
 
@@ -1313,12 +1313,7 @@ class InvoiceLine(metaclass=PoolMeta):
             of_advance & ~Eval('advance_cancellation', False)
             & (Eval('quantity', 0) > 0))
         for name, condition in conditions.items():
-            states = getattr(cls, name).states
-            if __series__ == '8.0':
-                states['readonly'] = states.get('readonly', False) | condition
-            else:
-                # Since 8.2 the server enforces readonly
-                states['editable'] = states.get('editable', True) & ~condition
+            let_readonly(getattr(cls, name), condition)
 
     @classmethod
     def default_advance_cancellation(cls):

@@ -51,6 +51,17 @@ def editable(condition):
         return {'editable': condition}
 
 
+def let_readonly(field, condition):
+    "Keep also the client from editing the field when the condition is met"
+    if __series__ == '8.0':
+        field.states['readonly'] = (
+            field.states.get('readonly', False) | condition)
+    else:
+        # Since 8.2 the server enforces readonly
+        field.states['editable'] = (
+            field.states.get('editable', True) & ~condition)
+
+
 def to_quantity(value):
     """
     Return the quantity as Decimal without the noise of the float.
@@ -367,11 +378,7 @@ class Invoice(metaclass=PoolMeta):
                 table.progress_credited_invoice, table.cancel_move])
         credit = Bool(Eval('progress_credited_invoice', None))
         for field in [cls.progress, cls.previous_progress_invoice]:
-            if __series__ == '8.0':
-                field.states['readonly'] |= credit
-            else:
-                # Since 8.2 the server enforces readonly
-                field.states['editable'] = ~credit
+            let_readonly(field, credit)
         in_progress = (
             Eval('progress', False) & (Eval('type') == 'out'))
         draft = {
@@ -1644,15 +1651,8 @@ class InvoiceLine(metaclass=PoolMeta):
                 **editable(condition),
                 }
             field.depends.add('invoice')
-        if __series__ == '8.0':
-            for name in ['quantity', 'unit']:
-                field = getattr(cls, name)
-                field.states['readonly'] |= in_contract
-        else:
-            for name in ['quantity', 'unit']:
-                field = getattr(cls, name)
-                field.states['editable'] = (
-                    field.states.get('editable', True) & ~in_contract)
+        for field in [cls.quantity, cls.unit]:
+            let_readonly(field, in_contract)
 
     @classmethod
     def default_progress_completed(cls):
