@@ -1364,8 +1364,8 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @property
     @fields.depends(
-        'advance_invoice', 'covered_by_advance', 'quantity', 'unit_price',
-        methods=['on_change_with_amount'])
+        'quantity', 'unit_price',
+        methods=['is_project_billing', 'on_change_with_amount'])
     def taxable_lines(self):
         lines = super().taxable_lines
         if not self.is_project_billing or not self.quantity:
@@ -1588,6 +1588,7 @@ class InvoiceLine(metaclass=PoolMeta):
                         invoice=line.invoice.rec_name))
 
     @property
+    @fields.depends('advance_invoice', 'covered_by_advance')
     def is_project_billing(self):
         return bool(self.advance_invoice or self.covered_by_advance)
 

@@ -1234,6 +1234,7 @@ class InvoiceLine(metaclass=PoolMeta):
         return (*super()._billing_key, self.intervention)
 
     @property
+    @fields.depends('intervention')
     def is_project_billing(self):
         return super().is_project_billing or bool(self.intervention)
 

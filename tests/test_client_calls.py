@@ -13,6 +13,7 @@ from proteus import Model
 from trytond.exceptions import UserError
 from trytond.model import fields
 from trytond.model.modelstorage import _record_eval_pyson
+from trytond.modules.account.tests.tools import get_accounts
 from trytond.pyson import PYSON
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
@@ -327,6 +328,20 @@ def test_ordinary_line_has_no_figures(user):
     assert (new.amount, new.progress_current_quantity) == (1, None)
     invoice.reload()
     assert invoice.untaxed_amount == 101
+
+
+def test_amount_of_a_supplier_line_needs_no_field_of_the_module(user):
+    invoice = Model.get('account.invoice')(type='in')
+    invoice.party = get('party.party', "Customer")
+    line = invoice.lines.new()
+    line.account = get_accounts()['expense']
+    line.taxes.extend(Model.get('account.tax').find([]))
+    line.quantity = 1
+    line.unit_price = Decimal(100)
+    assert line.amount == 100
+    # What the taxes do not give back is a part of it
+    line.taxes_deductible_rate = Decimal('.5')
+    assert line.amount == 110
 
 
 def test_validated_invoice_is_as_it_was_validated(user):
