@@ -151,12 +151,15 @@ class AdvanceInvoice(
             help="If it has an invoice which is not fully credited."),
         'get_billed', searcher='search_billed')
     residual_quantity = fields.Function(
-        fields.Float("Residual Quantity", states=_on_account),
+        fields.Float(
+            "Residual Quantity", states=_on_account,
+            help="What is left to cancel."),
         'get_residuals', searcher='search_residual')
     residual_amount = fields.Function(
         Monetary(
             "Residual Amount", currency='currency', digits='currency',
-            states=_on_account),
+            states=_on_account,
+            help="What is left to cancel."),
         'get_residuals', searcher='search_residual')
     residual_date = fields.Date(
         "Residual Date", readonly=True, states=_on_account,
@@ -717,7 +720,6 @@ class AdvanceInvoice(
         if (self.company != self.work.company
                 or self.currency != self.work.company.currency):
             refuse('msg_advance_currency',
-                currency=self.currency.rec_name,
                 company=self.work.company.rec_name,
                 expected=self.work.company.currency.rec_name)
 
@@ -861,9 +863,7 @@ class AdvanceInvoice(
                     advance=self.rec_name,
                     work=self.work.rec_name))
         if not self.work.project_type_used:
-            raise AdvanceSetupError(gettext(
-                    'project_progress_invoice.msg_project_type_missing',
-                    work=self.work.rec_name))
+            self._refuse_project_type()
         invoice = self.work.get_project_invoice(self.party)
         line = self._get_invoice_line()
         invoice.lines = [line]
@@ -875,6 +875,11 @@ class AdvanceInvoice(
                     }, available, amount)
             invoice.lines = [*invoice.lines, *lines]
         return invoice
+
+    def _refuse_project_type(self):
+        raise AdvanceSetupError(gettext(
+                'project_progress_invoice.msg_project_type_missing',
+                work=self.work.rec_name))
 
     def _get_invoice_line(self):
         pool = Pool()
@@ -917,13 +922,15 @@ class AdvanceInvoice(
     def deposit_account(self):
         "The account on which it is to bill"
         type_ = self.work.project_type_used
+        if not type_:
+            self._refuse_project_type()
         account = type_.get_multivalue(
-            'advance_account', company=self.company.id) if type_ else None
+            'advance_account', company=self.company.id)
         if not account:
             raise AdvanceSetupError(gettext(
                     'project_progress_invoice.msg_deposit_account_missing',
                     work=self.work.rec_name,
-                    type=type_.rec_name if type_ else '',
+                    type=type_.rec_name,
                     company=self.company.rec_name))
         return account
 

@@ -291,7 +291,9 @@ class Invoice(metaclass=PoolMeta):
                 ()),
             ],
         states={
-            'invisible': Eval('type') != 'out',
+            'invisible': (
+                (Eval('type') != 'out')
+                | ~Eval('progress', False) & (Eval('state') != 'draft')),
             'readonly': Eval('state') != 'draft',
             },
         help="The last document of the contract that is continued.\n"
@@ -306,7 +308,7 @@ class Invoice(metaclass=PoolMeta):
                 | Eval('progress_credited_invoice')),
             'readonly': Eval('state') != 'draft',
             },
-        help="Check to bill all what is left and to close the contract.")
+        help="Check to bill all that is left and to close the contract.")
     progress_credited_invoice = fields.Many2One(
         'account.invoice', "Credited Progress Invoice",
         ondelete='RESTRICT', readonly=True,
@@ -322,22 +324,26 @@ class Invoice(metaclass=PoolMeta):
     progress_total_amount = fields.Function(
         Monetary(
             "Contract Amount", currency='currency', digits='currency',
-            states=_progress_states),
+            states=_progress_states,
+            help="The amount of the contract without taxes."),
         'get_progress_amounts')
     progress_previous_amount = fields.Function(
         Monetary(
             "Billed Before", currency='currency', digits='currency',
-            states=_progress_states),
+            states=_progress_states,
+            help="What was billed before without taxes."),
         'get_progress_amounts')
     progress_current_amount = fields.Function(
         Monetary(
             "Billed to Date", currency='currency', digits='currency',
-            states=_progress_states),
+            states=_progress_states,
+            help="What is billed including this document without taxes."),
         'get_progress_amounts')
     progress_remaining_amount = fields.Function(
         Monetary(
             "Remaining to Bill", currency='currency', digits='currency',
-            states=_progress_states),
+            states=_progress_states,
+            help="What is left of the contract without taxes."),
         'get_progress_amounts')
     progress_ratio = fields.Function(
         fields.Float(
@@ -348,13 +354,15 @@ class Invoice(metaclass=PoolMeta):
         Monetary(
             "Contract Paid", currency='currency', digits='currency',
             states=_progress_states,
-            help="What was paid of the documents of the contract."),
+            help="What was paid of the documents of the contract with "
+            "taxes."),
         'get_progress_paid_amounts')
     progress_amount_to_pay = fields.Function(
         Monetary(
             "Contract to Pay", currency='currency', digits='currency',
             states=_progress_states,
-            help="What is still to pay of the documents of the contract."),
+            help="What is still to pay of the documents of the contract, this "
+            "one included, with taxes."),
         'get_progress_paid_amounts')
     progress_to_bill = fields.Function(
         fields.Boolean("Contract to Bill"),
@@ -422,6 +430,14 @@ class Invoice(metaclass=PoolMeta):
             fields['lines'] = {**fields['lines'], 'context': context}
             view = {**view, 'fields': fields}
         return view
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            ('//page[@id="progress"]', 'states', {
+                    'invisible': ~Eval('progress', False),
+                    }, ['progress']),
+            ]
 
     @classmethod
     def default_progress(cls):
@@ -820,8 +836,7 @@ class Invoice(metaclass=PoolMeta):
         if self._get_closed_contracts([self.progress_contract]):
             raise ProgressContractError(gettext(
                     'project_progress_invoice.msg_contract_closed',
-                    contract=self.progress_contract.rec_name,
-                    previous=self.rec_name))
+                    contract=self.progress_contract.rec_name))
         return documents[-1]
 
     def check_progress_parties(self, values, contract=None):
@@ -1155,8 +1170,7 @@ class Invoice(metaclass=PoolMeta):
                 if contract.id in closed and not invoice.progress_closing:
                     raise ProgressContractError(gettext(
                             'project_progress_invoice.msg_contract_closed',
-                            contract=contract.rec_name,
-                            previous=last.rec_name))
+                            contract=contract.rec_name))
             if invoice.previous_progress_invoice != last:
                 raise ProgressChangedError(gettext(
                         'project_progress_invoice.msg_previous_changed',
@@ -1568,7 +1582,7 @@ class InvoiceLine(metaclass=PoolMeta):
         help="The progress billed including this line.")
     progress_completed = fields.Boolean(
         "Progress Completed",
-        help="Check to not bill more of the line.")
+        help="Check to bill no more of the line.")
     progress_total_amount = Monetary(
         "Total Amount", currency='currency', digits='currency', readonly=True)
     progress_previous_amount = Monetary(

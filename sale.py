@@ -382,13 +382,13 @@ class Sale(metaclass=PoolMeta):
         cls.process(sales)
 
     @classmethod
-    def _check_progress(cls, sales, states):
+    def _check_progress(cls, sales, states, message='msg_sale_in_contract'):
         "Refuse what the progress invoices in the states forbid"
         for sale in sales:
             for document in sale.progress_documents:
                 if document.state in states:
                     raise ProgressAccessError(gettext(
-                            'project_progress_invoice.msg_sale_in_contract',
+                            f'project_progress_invoice.{message}',
                             sale=sale.rec_name,
                             invoice=document.rec_name))
 
@@ -783,7 +783,7 @@ class Amendment(metaclass=PoolMeta):
         Sale = pool.get('sale.sale')
         sales = Sale.browse(list({a.sale.id for a in amendments}))
         lock_together(sales)
-        Sale._check_progress(sales, OPEN)
+        Sale._check_progress(sales, OPEN, message='msg_amendment_open')
         for amendment in amendments:
             for line in amendment.lines:
                 if line.action == 'line':
