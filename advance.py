@@ -1378,7 +1378,8 @@ class InvoiceLine(metaclass=PoolMeta):
         if not self.is_project_billing or not self.quantity:
             return lines
         amount = self.on_change_with_amount()
-        if to_quantity(self.quantity) * self.unit_price == amount:
+        price = self.unit_price or Decimal(0)
+        if to_quantity(self.quantity) * price == amount:
             return lines
         # What is cancelled has the taxes of the lines that it covers
         return set_base(lines, amount, to_quantity(self.quantity))
@@ -1561,7 +1562,12 @@ class InvoiceLine(metaclass=PoolMeta):
             for advance in Advance.search([
                         ('company', '=', invoice.company.id),
                         ('type', '=', 'on_account'),
-                        ('residual_amount', '>', 0),
+                        ['OR',
+                            ('residual_amount', '>', 0),
+                            # What an open invoice is about to cancel or bill
+                            ('cancellation_lines.invoice.state', 'in', OPEN),
+                            ('id', 'in', [a.id for a in invoice.advances]),
+                            ],
                         ]):
                 if (advance.party == invoice.party
                         and account in advance.deposit_accounts):

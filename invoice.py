@@ -1129,18 +1129,24 @@ class Invoice(metaclass=PoolMeta):
                 if i.state == 'draft']
             if not drafts:
                 return
-            documents = cls._get_progress_documents(contracts)
-            for draft in drafts:
-                last = (documents[draft.progress_contract.id] or [None])[-1]
-                number = last.progress_number + 1 if last else 1
-                if (draft.previous_progress_invoice != last
-                        or draft.progress_number != number):
-                    with Transaction().set_context(_progress_update=True):
-                        cls.write([draft], {
-                                'previous_progress_invoice': last,
-                                'progress_number': number,
-                                })
+            cls._continue_last(drafts)
             Line.update_progress([l for d in drafts for l in d.lines])
+
+    @classmethod
+    def _continue_last(cls, invoices):
+        "Let the open documents continue the last live one of their contract"
+        documents = cls._get_progress_documents(
+            {i.progress_contract for i in invoices})
+        for invoice in invoices:
+            last = (documents[invoice.progress_contract.id] or [None])[-1]
+            number = last.progress_number + 1 if last else 1
+            if (invoice.previous_progress_invoice != last
+                    or invoice.progress_number != number):
+                with Transaction().set_context(_progress_update=True):
+                    cls.write([invoice], {
+                            'previous_progress_invoice': last,
+                            'progress_number': number,
+                            })
 
     @classmethod
     def _check_posting(cls, invoices):
@@ -1265,9 +1271,14 @@ class Invoice(metaclass=PoolMeta):
         for invoice in invoices:
             if invoice.progress and not invoice.progress_credited_invoice:
                 cls.check_progress_open(invoice.progress_contract, invoice)
+        progress = [i for i in invoices if i.progress and i.is_modifiable]
+        if progress:
+            # A draft must continue what bills
+            with without_check_access():
+                cls._continue_last(cls.browse(progress))
         super().draft(invoices)
-        if contracts := {i.progress_contract for i in invoices if i.progress}:
-            cls.update_progress(contracts)
+        if progress:
+            cls.update_progress({i.progress_contract for i in progress})
 
     @property
     @fields.depends('progress', 'company', 'currency')
@@ -1549,6 +1560,7 @@ class Invoice(metaclass=PoolMeta):
                 next_invoices.extend(cls.copy([header], default={
                             'previous_progress_invoice': invoice.id,
                             'progress_closing': closing,
+                            'sequence_type_cache': None,
                             'lines': None,
                             'taxes': None,
                             }))
@@ -2239,6 +2251,8 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def _before_write(cls, *args):
         # Derive first because what is read after super would stay in cache
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
         for records, values in zip(args[::2], args[1::2]):
             check_readonly(cls, cls._readonly_fields, values, records)
             cls._check_draft(records, values)
@@ -2252,11 +2266,13 @@ class InvoiceLine(metaclass=PoolMeta):
                     continue
                 empty = dict.fromkeys(
                     values.keys() & set(_ProgressDeriver.stored))
+                moved_to = Invoice(values.get('invoice'))
                 for line in lines:
+                    invoice = moved_to if moved_to.id else line.invoice
                     if (line.progress_current_quantity is not None
-                            or (line.invoice
-                                and line.invoice.progress
-                                and line.invoice.is_modifiable)):
+                            or (invoice
+                                and invoice.progress
+                                and invoice.is_modifiable)):
                         changes.append((line, values))
                         extras[-1][line.id] = None
                     elif empty:
@@ -2325,6 +2341,19 @@ class InvoiceLine(metaclass=PoolMeta):
         for line, values in changes:
             result.append(deriver.derive(line, values))
         return result
+
+    @classmethod
+    def check_modification(cls, mode, lines, values=None, external=False):
+        super().check_modification(
+            mode, lines, values=values, external=external)
+        if mode == 'write' and 'origin' in values:
+            for line in lines:
+                # Tryton does not mind, but what is billed goes by it
+                if line.progress_line and not line.invoice.is_modifiable:
+                    raise ProgressAccessError(gettext(
+                            'project_progress_invoice.msg_line_origin',
+                            line=line.rec_name,
+                            invoice=line.invoice.rec_name))
 
     @classmethod
     def on_modification(cls, mode, lines, field_names=None):

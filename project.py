@@ -395,8 +395,10 @@ class Work(metaclass=PoolMeta):
             project = next(
                 (w for w in self.lineage if w.type == 'project'), None)
             for line in lines:
-                line['covered_by_advance'] = proposals.get(
-                    project.id if project else None)
+                # Another module adds what is not work of the project
+                if line['origins']:
+                    line['covered_by_advance'] = proposals.get(
+                        project.id if project else None)
         return lines
 
     def _group_lines_to_invoice_key(self, line):

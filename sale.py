@@ -335,7 +335,8 @@ class Sale(metaclass=PoolMeta):
                 key=lambda l: (bool(l.progress_current_amount), l.id))
             invoice, = Invoice.create_next_progress([last])
         else:
-            invoice = self._get_invoice()
+            with Transaction().set_context(skip_grouping=True):
+                invoice = self._get_invoice()
             invoice.progress = True
             invoice.description = self.description
             invoice.save()
@@ -846,6 +847,14 @@ class Sale_Amendment(metaclass=PoolMeta):
                 a.write_date or a.create_date for a in self.amendments
                 if a.state == 'validated'
                 and any(l.action == 'taxes' for l in a.lines)), default=None)
+
+
+class Sale_InvoiceGrouping(metaclass=PoolMeta):
+    __name__ = 'sale.sale'
+
+    def _get_invoice_grouping_fields(self, invoice):
+        # A contract bills only the sales that are put in it
+        return super()._get_invoice_grouping_fields(invoice) | {'progress'}
 
 
 class SaleLine_ProjectTask(metaclass=PoolMeta):

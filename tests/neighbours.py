@@ -39,6 +39,7 @@ NEIGHBOURS = [
     'sale_advance_payment',
     'sale_amendment',
     'sale_discount',
+    'sale_invoice_grouping',
     'sale_project_task',
     ]
 # The scenarios that can not pass and why

@@ -13,6 +13,7 @@ from trytond.exceptions import UserWarning
 from trytond.modules.account.tests.tools import create_tax, get_accounts
 from trytond.modules.currency.tests.tools import get_currency
 from trytond.modules.party.exceptions import EraseError
+from trytond.modules.project_invoice.project import Work
 from trytond.modules.project_progress_invoice.exceptions import (
     DepositAccountWarning)
 
@@ -794,6 +795,40 @@ def test_deposit_account_used_by_hand(account, project):
     post(other)
 
 
+def recall_deposit(invoice, account):
+    wizard = invoice.click('recall_deposit')
+    wizard.form.account = account
+    wizard.form.description = "Recall"
+    wizard.execute('recall')
+
+
+def test_deposit_account_while_an_open_invoice_cancels_all(account, project):
+    advance = sell_advance(project, 1)
+    draft = value(create_intervention(project, ('service', 1, '500')))
+    assert (residual(advance), draft.untaxed_amount) == (0, 0)
+    other = create_invoice((1, '500'), progress=False)
+    for invoice in [other, draft]:
+        with refused(account, advance, "Valorize"):
+            recall_deposit(invoice, account)
+    with refused(account, advance, "Valorize"):
+        write(other.lines[0], account=account.id)
+    post(draft)
+    assert get_deposit(account) == 0
+
+
+def test_deposit_account_on_the_invoice_of_the_advance(account, project):
+    advance = create_advance(project)
+    invoice = value(advance)
+    with refused(account, advance, "Valorize"):
+        recall_deposit(invoice, account)
+    with refused(account, advance, "Valorize"):
+        write(invoice, lines=[('create', [{
+                            'type': 'line', 'account': account.id,
+                            'quantity': -1., 'unit_price': Decimal(10)}])])
+    post(invoice)
+    assert residual(advance) == 5000
+
+
 def test_line_typed_before_the_advance(account, project):
     invoice = create_invoice((1, '100'), progress=False)
     write(invoice.lines[0], account=account.id)
@@ -1025,6 +1060,29 @@ def create_task(project, price, progress):
     task.progress = progress
     project.save()
     return project.children[-1]
+
+
+def test_what_is_not_work_of_the_project_is_not_covered(
+        account, monkeypatch):
+    def _get_lines_to_invoice(self):
+        # As the module project_disbursement
+        lines = get_lines(self)
+        if lines:
+            lines.append({
+                    **lines[0], 'description': "Fee", 'quantity': 1.,
+                    'unit_price': Decimal(30), 'origins': []})
+        return lines
+
+    get_lines = Work._get_lines_to_invoice
+    monkeypatch.setattr(Work, '_get_lines_to_invoice', _get_lines_to_invoice)
+    project = create_project(
+        create_project_type(account), project_invoice_method='effort')
+    create_task(project, '100', 1.)
+    advance = sell_advance(project)
+    project.click('invoice')
+    invoice, = {l.invoice for l in advance.cancellation_lines}
+    assert sorted(amounts(invoice)) == [-100, 30, 100]
+    assert residual(advance) == 4900
 
 
 def test_project_invoicing(account):

@@ -653,6 +653,39 @@ def test_lines_do_not_move_between_invoices(project, user):
     assert sale.lines[0].progress_billed_quantity == 5
 
 
+def test_ordinary_line_moved_to_a_contract_is_work(user):
+    draft = create_invoice((1, '100'))
+    ordinary = create_invoice((2, '50'), progress=False)
+    line, = ordinary.lines
+    write(draft, lines=[('add', [line.id])])
+    line.reload()
+    assert line.progress_line == line
+    assert (line.progress_total_quantity, line.progress_current) == (2, 1)
+    assert draft.progress_total_amount == draft.untaxed_amount == 200
+    set_current(draft, 1., .5)
+    draft.click('post')
+    assert billed(next_invoice(draft, 1., 1.)) == [0, 50]
+
+
+def test_origin_of_what_is_billed_does_not_change(user):
+    sale, first = bill_sale(.5)
+    second = next_invoice(first, .7)
+    for line in [*first.lines, *second.lines]:
+        for origin in ['', str(first.lines[0])]:
+            # The server of 8.2 refuses it as read-only
+            with refused(own=False):
+                write(line, origin=origin or None)
+    assert billed(second) == [200]
+
+
+def test_price_of_a_covered_line_is_cleared(project, user):
+    sell_advance(project)
+    invoice = value(create_intervention(project, ('service', 1, '500')))
+    line = invoice.lines[1]
+    line.unit_price = None
+    assert invoice.untaxed_amount == -500
+
+
 # Numbers
 
 @pytest.mark.parametrize('number', [

@@ -1002,6 +1002,21 @@ def test_earlier_document_cancelled():
     draft.click('post')
 
 
+@pytest.mark.parametrize('button', ['validate_invoice', 'cancel'])
+def test_document_just_before_cancelled(button):
+    first = post_first(.2)
+    second = next_invoice(first, .4)
+    draft = next_invoice(second, .5, post=False)
+    draft.click(button)
+    second.click('cancel')
+    draft.reload()
+    draft.click('draft')
+    assert (draft.previous_progress_invoice, draft.progress_number) == (
+        first, 2)
+    assert billed(draft) == [300]
+    draft.click('post')
+
+
 def test_credit_after_earlier_document_changed():
     first = post_first(.2)
     second = next_invoice(first, .5)
