@@ -173,6 +173,27 @@ def test_discount_is_billed_by_progress():
 
 
 @pytest.mark.usefixtures('all_beside')
+def test_grouped_invoices_keep_out_of_the_contracts():
+    party = Model.get('party.party')(name="Grouped")
+    party.sale_invoice_grouping_method = 'standard'
+    party.save()
+
+    def sell(method):
+        return create_sale((1, '100'), party="Grouped", method=method)
+
+    ordinary, = sell('order').invoices
+    contract, = sell('progress').click('progress_invoice')
+    assert contract != ordinary
+    manual = sell('manual')
+    manual.click('manual_invoice')
+    for sale in [sell('order'), manual]:
+        sale.reload()
+        assert sale.invoices == [ordinary]
+    contract.reload()
+    assert (len(contract.lines), ordinary.progress) == (1, False)
+
+
+@pytest.mark.usefixtures('all_beside')
 @pytest.mark.parametrize('method', ['order', 'invoice'])
 def test_tasks_of_sale(method):
     template = get('product.template', "Untaxed Service")
