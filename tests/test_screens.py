@@ -4,12 +4,16 @@
 from decimal import Decimal
 
 import pytest
+from lxml import etree
 from proteus import Model, Wizard
 from trytond.modules.project_progress_invoice.exceptions import (
     ProgressLineError)
+from trytond.pyson import PYSONDecoder
 
 from .registry import call
-from .tools import create_invoice, create_sale, next_invoice, set_current
+from .tools import (
+    create_intervention, create_invoice, create_project, create_project_type,
+    create_sale, next_invoice, sell_advance, set_current, value)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -112,7 +116,7 @@ def test_tabs_with_counts():
     Window = Model.get('ir.action.act_window')
     for name, tabs in [
             ("Progress Invoices",
-                ["Draft", "Posted", "To Bill", "Closed", "All"]),
+                ["Draft", "Validated", "Posted", "To Bill", "Closed", "All"]),
             ("Advance Invoices", ["To Bill", "Residual", "Used Up", "All"]),
             ("Interventions", ["Planned", "Done", "Invoiced", "All"]),
             ]:
@@ -120,3 +124,52 @@ def test_tabs_with_counts():
             w for w in Window.find([('name', '=', name)])
             if w.act_window_domains]
         assert [d.name for d in window.act_window_domains] == tabs
+
+
+def get_related(record, name):
+    "Return the records that the relate of the record opens"
+    model = record.__class__.__name__
+    action, = [
+        a for a in call(
+            'ir.action.keyword', 'get_keyword', 'form_relate',
+            (model, record.id))
+        if a['name'] == name]
+    domain = PYSONDecoder({
+            'active_model': model,
+            'active_id': record.id,
+            'active_ids': [record.id],
+            }).decode(action['pyson_domain'])
+    return Model.get(action['res_model']).find(domain)
+
+
+def test_relates_of_what_a_project_bills():
+    project = create_project(create_project_type())
+    advance = sell_advance(project)
+    request = Model.get('project.intervention.request')(work=project)
+    request.save()
+    request.click('plan')
+    intervention = create_intervention(project, ('service', 1, '500'))
+    invoice = value(intervention)
+    assert get_related(invoice, "Interventions") == [intervention]
+    for record in [invoice, *advance.invoices]:
+        assert get_related(record, "Advance Invoices") == [advance]
+    for record in [project, project.party]:
+        assert request in get_related(record, "Intervention Requests")
+        assert intervention in get_related(record, "Interventions")
+        assert advance in get_related(record, "Advance Invoices")
+
+
+@pytest.mark.parametrize('model, id_, buttons', [
+        ('project.intervention', 'intervention_view_list',
+            {'cancel', 'plan', 'do', 'valorize'}),
+        ('project.intervention.request', 'intervention_request_view_list',
+            {'cancel', 'open', 'plan', 'close'}),
+        ('account.invoice', 'progress_invoice_view_list',
+            {'cancel', 'draft', 'validate_invoice', 'post'}),
+        ])
+def test_buttons_of_the_records_selected_in_a_list(model, id_, buttons):
+    view = call(
+        'ir.model.data', 'get_id', 'project_progress_invoice', id_)
+    view = call(model, 'fields_view_get', view, 'tree')
+    arch = etree.fromstring(view['arch'])
+    assert {b.get('name') for b in arch.iter('button')} == buttons
