@@ -720,6 +720,7 @@ class AdvanceInvoice(
         if (self.company != self.work.company
                 or self.currency != self.work.company.currency):
             refuse('msg_advance_currency',
+                currency=self.currency.rec_name,
                 company=self.work.company.rec_name,
                 expected=self.work.company.currency.rec_name)
 

@@ -836,7 +836,8 @@ class Invoice(metaclass=PoolMeta):
         if self._get_closed_contracts([self.progress_contract]):
             raise ProgressContractError(gettext(
                     'project_progress_invoice.msg_contract_closed',
-                    contract=self.progress_contract.rec_name))
+                    contract=self.progress_contract.rec_name,
+                    previous=self.rec_name))
         return documents[-1]
 
     def check_progress_parties(self, values, contract=None):
@@ -1176,7 +1177,8 @@ class Invoice(metaclass=PoolMeta):
                 if contract.id in closed and not invoice.progress_closing:
                     raise ProgressContractError(gettext(
                             'project_progress_invoice.msg_contract_closed',
-                            contract=contract.rec_name))
+                            contract=contract.rec_name,
+                            previous=last.rec_name))
             if invoice.previous_progress_invoice != last:
                 raise ProgressChangedError(gettext(
                         'project_progress_invoice.msg_previous_changed',

@@ -94,7 +94,7 @@ def test_credit_note_of_credit_note_stays_in_total():
     next_invoice(first, 1.)
     with pytest.raises(UserError, match="can not credit"):
         credit(credit_note)
-    with pytest.raises(UserError, match="not between 0 and the total"):
+    with pytest.raises(UserError, match="not between 0 and its total"):
         credit_note.click('cancel')
 
 
