@@ -2268,9 +2268,11 @@ class InvoiceLine(metaclass=PoolMeta):
                     continue
                 empty = dict.fromkeys(
                     values.keys() & set(_ProgressDeriver.stored))
-                moved_to = Invoice(values.get('invoice'))
+                moved_to = (
+                    Invoice(values['invoice']) if values.get('invoice')
+                    else None)
                 for line in lines:
-                    invoice = moved_to if moved_to.id else line.invoice
+                    invoice = moved_to or line.invoice
                     if (line.progress_current_quantity is not None
                             or (invoice
                                 and invoice.progress

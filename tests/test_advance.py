@@ -21,7 +21,7 @@ from .refused import refused
 from .tools import (
     create, create_advance, create_deposit_account, create_intervention,
     create_invoice, create_project, create_project_type, credit, get,
-    get_deposit, pay, sell_advance, value, write)
+    get_deposit, pay, recall_deposit, sell_advance, value, write)
 
 pytestmark = [
     pytest.mark.usefixtures('database'),
@@ -777,11 +777,8 @@ def test_links_are_not_for_scripts(project):
 def test_deposit_account_used_by_hand(account, project):
     advance = sell_advance(project)
     invoice = create_invoice((10, '100'), progress=False)
-    wizard = invoice.click('recall_deposit')
-    wizard.form.account = account
-    wizard.form.description = "Recall"
     with refused(account, advance, "Valorize"):
-        wizard.execute('recall')
+        recall_deposit(invoice, account)
     with refused(account, advance, "Valorize"):
         write(invoice, lines=[('create', [{
                             'type': 'line', 'account': account.id,
@@ -793,13 +790,6 @@ def test_deposit_account_used_by_hand(account, project):
         (1, '100'), party="Other Customer", progress=False)
     write(other.lines[0], account=account.id)
     post(other)
-
-
-def recall_deposit(invoice, account):
-    wizard = invoice.click('recall_deposit')
-    wizard.form.account = account
-    wizard.form.description = "Recall"
-    wizard.execute('recall')
 
 
 def test_deposit_account_while_an_open_invoice_cancels_all(account, project):

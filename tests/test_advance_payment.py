@@ -4,7 +4,7 @@
 from decimal import Decimal
 
 import pytest
-from proteus import Model, Wizard
+from proteus import Model
 from trytond.modules.account.tests.tools import get_accounts
 from trytond.modules.account_invoice.invoice import Invoice
 from trytond.modules.sale_advance_payment.tests.tools import (
@@ -13,8 +13,8 @@ from trytond.modules.sale_advance_payment.tests.tools import (
 from .refused import refused
 from .tools import (
     activate, billed, create, create_deposit_account, create_invoice,
-    create_sale, credit, get, get_deposit, next_invoice, pay, set_current,
-    work, write)
+    create_sale, credit, get, get_deposit, next_invoice, pay, recall_deposit,
+    set_current, work, write)
 
 pytestmark = pytest.mark.usefixtures('database')
 
@@ -296,14 +296,6 @@ def get_paid_deposit(account, amount):
     deposit.save()
     deposit.click('post')
     pay(deposit)
-
-
-def recall_deposit(invoice, account):
-    wizard = Wizard('account.invoice.recall_deposit', [invoice])
-    wizard.form.account = account
-    wizard.form.description = "Deposit"
-    wizard.execute('recall')
-    invoice.reload()
 
 
 def test_deposit_recalled_beside():

@@ -19,7 +19,7 @@ __all__ = [
     'set_current', 'billed', 'pay', 'credit', 'next_invoice',
     'create_deposit_account', 'create_project_type', 'create_project',
     'create_advance', 'sell_advance', 'create_intervention', 'value',
-    'get_deposit']
+    'get_deposit', 'recall_deposit']
 
 
 def activate(*modules):
@@ -315,3 +315,11 @@ def get_deposit(account, party="Customer"):
                 ('account', '=', account.id),
                 ('party', '=', get('party.party', party).id),
                 ]))
+
+
+def recall_deposit(invoice, account):
+    wizard = invoice.click('recall_deposit')
+    wizard.form.account = account
+    wizard.form.description = "Deposit"
+    wizard.execute('recall')
+    invoice.reload()
