@@ -2,6 +2,7 @@
 # this repository contains the full copyright notices and license terms.
 import math
 from collections import defaultdict
+from contextlib import contextmanager
 from itertools import chain
 
 from sql import Null
@@ -9,7 +10,7 @@ from sql.aggregate import Max, Min, Sum
 from sql.conditionals import Case
 
 from trytond.i18n import gettext
-from trytond.model import ModelView, fields
+from trytond.model import ModelView, fields, sort
 from trytond.modules.sale.exceptions import SaleValidationError
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval
@@ -20,6 +21,23 @@ from .exceptions import PriceError, ProgressAccessError, ProgressImportError
 from .invoice import (
     OPEN, SLICE, ReadonlyMixin, RecordFunction, lock_together, same_quantity,
     to_quantity)
+
+
+@contextmanager
+def without_documents(lines):
+    """
+    Keep Tryton from reading what billed each of the sale lines on progress
+
+    It would read all lines of all documents, where one query sums them.
+    """
+    caches = [l._local_cache[l.id] for l in lines if l.progress]
+    for cache in caches:
+        cache['invoice_lines'] = ()
+    try:
+        yield
+    finally:
+        for cache in caches:
+            cache._pop('invoice_lines', None)
 
 
 class Sale(metaclass=PoolMeta):
@@ -106,20 +124,24 @@ class Sale(metaclass=PoolMeta):
         return [i for i in invoices if not i.is_progress_refund]
 
     def get_invoices(self, name):
-        invoices = super().get_invoices(name)
-        if self.on_progress:
+        if not self.on_progress:
+            return super().get_invoices(name)
+        field = getattr(self.__class__, name)
+        Invoice = field.get_target()
+        with without_documents(self.line_lines):
+            invoices = set(super().get_invoices(name))
+        invoices.update(
+            Invoice.search([
+                    ('lines.origin', 'in', [
+                            str(l) for l in self.line_lines if l.progress]),
+                    ]),
             # The origin of a credit line is the credited line
-            invoices += [
-                i for i in self._get_progress_credits() if i not in invoices]
-        return invoices
-
-    def _get_progress_credits(self):
-        pool = Pool()
-        Invoice = pool.get('account.invoice')
-        return Invoice.search([
-                self._progress_domain,
-                ('progress_credited_invoice', '!=', None),
-                ])
+            Invoice.search([
+                    self._progress_domain,
+                    ('progress_credited_invoice', '!=', None),
+                    ]))
+        order = field.order if field.order is not None else Invoice._order
+        return sort(invoices, order)
 
     @property
     def _progress_domain(self):
@@ -675,22 +697,35 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
         if self.progress and not self.in_progress_contract:
             # All its documents are gone
             self.progress = False
-        super().set_quantities()
         if self.type != 'line' or not self.progress:
+            super().set_quantities()
             return
+        stored = {
+            n: getattr(self, n)
+            for n in ['quantity_to_invoice', 'actual_quantity']}
+        # What follows what is paid looks at each of them
+        followed = 'invoice' in {
+            self.sale.shipment_method,
+            getattr(self.sale, 'task_creation_method', None)}
+        with without_documents([] if followed else [self]):
+            super().set_quantities()
         # The unit never decides the money
         invoiced = to_quantity(self._get_invoiced_quantity())
-        quantity_to_invoice = float(to_quantity(self.quantity) - invoiced)
-        if self.quantity_to_invoice != quantity_to_invoice:
-            self.quantity_to_invoice = quantity_to_invoice
         moved = sum(
             to_quantity(m.quantity) for m in self.moves
             if m.state != 'cancelled' and m.unit == self.unit)
-        actual_quantity = float(max(
+        quantities = {
+            'quantity_to_invoice': to_quantity(self.quantity) - invoiced,
+            'actual_quantity': max(
                 moved.copy_sign(to_quantity(self.quantity)) if moved else 0,
-                to_quantity(self.progress_billed_quantity), key=abs))
-        if self.actual_quantity != actual_quantity:
-            self.actual_quantity = actual_quantity
+                to_quantity(self.progress_billed_quantity), key=abs),
+            }
+        for name, quantity in quantities.items():
+            if stored[name] != float(quantity):
+                setattr(self, name, float(quantity))
+            elif self._values:
+                # What did not move is not written
+                self._values._pop(name, None)
 
     @classmethod
     def check_modification(cls, mode, lines, values=None, external=False):
