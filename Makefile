@@ -76,11 +76,16 @@ test-neighbours:
 		VENV=.venv/$(SERIES)-neighbours EXTRAS=test,neighbours \
 		TESTS=tests/neighbours.py
 
-# Its own environment, for only it drives a browser
+# Its own environment, for only it drives a browser.  Only what is missing is
+# installed, for the npm of Debian can not stand beside another Node.js.
 test-web:
-	@{ command -v npm && command -v pdftotext && command -v soffice && \
-		test -x /usr/bin/chromium; } >/dev/null || .ci/install \
-		chromium libreoffice-writer-nogui npm poppler-utils
+	@missing=; \
+	test -x /usr/bin/chromium || missing=chromium; \
+	command -v soffice >/dev/null || \
+		missing="$$missing libreoffice-writer-nogui"; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
+	command -v pdftotext >/dev/null || missing="$$missing poppler-utils"; \
+	test -z "$$missing" || .ci/install $$missing
 	@$(MAKE) --no-print-directory -s $(SAO)/.installed
 	@SAO=$(CURDIR)/$(SAO) $(MAKE) --no-print-directory test \
 		VENV=.venv/$(SERIES)-web EXTRAS=test,web TESTS=tests/web.py
