@@ -703,12 +703,14 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
         stored = {
             n: getattr(self, n)
             for n in ['quantity_to_invoice', 'actual_quantity']}
-        # What follows what is paid looks at each of them
-        followed = 'invoice' in {
-            self.sale.shipment_method,
-            getattr(self.sale, 'task_creation_method', None)}
-        with without_documents([] if followed else [self]):
+        if 'invoice' in {
+                self.sale.shipment_method,
+                getattr(self.sale, 'task_creation_method', None)}:
+            # What follows what is paid looks at each document
             super().set_quantities()
+        else:
+            with without_documents([self]):
+                super().set_quantities()
         # The unit never decides the money
         invoiced = to_quantity(self._get_invoiced_quantity())
         moved = sum(
