@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 from trytond.exceptions import UserError
+from trytond.ir.error import Error
 from trytond.modules.account.tax import TaxableMixin
 from trytond.modules.project_progress_invoice import exceptions
 from trytond.tests.test_tryton import DB_NAME
@@ -45,6 +46,21 @@ def refused(*names, own=True):
     if own:
         assert type(info.value).__module__ == exceptions.__name__, info.value
     assert snapshot() == before
+
+
+@contextmanager
+def tasks_refused():
+    """
+    Yield the refusals of the tasks, which no user waits for
+
+    Tryton stores them in a transaction beside.  SQLite has only one: what the
+    task did until it was refused would be stored with them.
+    """
+    refusals = []
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Error, 'report', classmethod(
+                lambda cls, origin, exception: refusals.append(exception)))
+        yield refusals
 
 
 class EndlessRoundingError(UserError):

@@ -8,7 +8,7 @@ from proteus import Model
 from trytond.exceptions import UserError
 from trytond.modules.account.tests.tools import get_accounts
 
-from .refused import refused
+from .refused import refused, tasks_refused
 from .tools import (
     billed, create, create_invoice, create_sale, credit, next_invoice, pay,
     set_current, work)
@@ -377,6 +377,22 @@ def test_sale_of_cancelled_invoice_brought_back_to_life():
     assert sale.lines[0].quantity_to_invoice == 7
     with pytest.raises(UserError, match="billed on progress"):
         sale.click('manual_invoice')
+
+
+def test_cancelled_invoice_stays_so_beside_what_billed_its_sale():
+    sale, invoice = create_manual_sale_with_cancelled_contract()
+    sale.click('manual_invoice')
+    ordinary, = (i for i in sale.invoices if not i.progress)
+    ordinary.click('post')
+    reconciliation = invoice.reconciliation_lines[0].reconciliation
+    with tasks_refused() as refusals:
+        reconciliation.delete()
+    refusal, = refusals
+    assert sale.lines[0].rec_name in refusal.message
+    invoice.reload()
+    assert invoice.state == 'cancelled'
+    sale.reload()
+    assert sale.lines[0].quantity_to_invoice == 0
 
 
 def test_manual_sale_invoiced_after_its_contract_is_cancelled():

@@ -22,7 +22,7 @@ from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
-from .refused import endless_rounding_refused
+from .refused import endless_rounding_refused, tasks_refused
 from .tools import (
     create_deposit_account, create_project, create_project_type, get)
 
@@ -266,6 +266,9 @@ def check_billed_once(advances):
 def check_invoices(advances):
     Invoice = Pool().get('account.invoice')
     for invoice in Invoice.search([]):
+        if invoice.state == 'cancelled' and invoice.is_modifiable:
+            # Tryton keeps its amounts when a line is deleted
+            continue
         lines = [l for l in invoice.lines if l.type == 'line']
         assert invoice.untaxed_amount == sum(l.amount for l in lines)
         assert invoice.tax_amount == sum(t.amount for t in invoice.taxes)
@@ -421,7 +424,7 @@ def start(database):
         saved.backup(connect())
 
     with pytest.MonkeyPatch.context() as monkeypatch, \
-            endless_rounding_refused():
+            endless_rounding_refused(), tasks_refused():
         # To store the log takes a fifth of the time
         monkeypatch.setattr(
             Transaction, '_store_log_records', Transaction._clear_log_records)

@@ -30,7 +30,8 @@ from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
-from .refused import EndlessRoundingError, endless_rounding_refused, snapshot
+from .refused import (
+    EndlessRoundingError, endless_rounding_refused, snapshot, tasks_refused)
 from .tools import activate, get
 
 pytestmark = pytest.mark.skipif(
@@ -112,7 +113,7 @@ def company():
     activate('sale_amendment')
     create_company()
     with pytest.MonkeyPatch.context() as monkeypatch, \
-            endless_rounding_refused():
+            endless_rounding_refused(), tasks_refused():
         # To render the report takes a third of the time to post
         monkeypatch.setattr(
             Invoice, 'print_invoice', classmethod(lambda cls, invoices: None))
