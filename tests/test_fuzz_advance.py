@@ -677,7 +677,10 @@ class AdvanceMachine(RuleBasedStateMachine):
         "Return what is to be cancelled for each intervention and advance"
         Intervention = Pool().get('project.intervention')
         interventions = [
-            i for i in Intervention.browse(ids) if i.state == 'done']
+            i for i in Intervention.browse(ids)
+            if i.state == 'done'
+            # Without a quantity there is nothing to value
+            and any(l.invoiceable and l.quantity for l in i.lines)]
         left, expected, values = {}, {}, defaultdict(Decimal)
         for intervention in interventions:
             values[intervention.work, intervention.party] += sum(
