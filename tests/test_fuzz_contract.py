@@ -722,13 +722,14 @@ def check_invoice(invoice):
     for line in invoice.move.lines:
         amount = line.amount_second_currency if foreign else (
             line.debit - line.credit)
-        if line.account == invoice.account:
-            receivable += amount
-        elif line.origin and line.origin.__name__ == 'account.invoice.line':
-            revenue -= amount
-    if foreign and any(l.debit == l.credit for l in invoice.move.lines):
         # Tryton loses the sign of what is nothing in the other currency
-        return
+        lost = foreign and line.debit == line.credit
+        if line.account == invoice.account:
+            receivable += (
+                amount.copy_sign(invoice.total_amount) if lost else amount)
+        elif line.origin and line.origin.__name__ == 'account.invoice.line':
+            revenue -= (
+                amount.copy_sign(-line.origin.amount) if lost else amount)
     assert receivable == invoice.total_amount
     assert revenue == invoice.untaxed_amount
 
