@@ -320,7 +320,7 @@ class Invoice(metaclass=PoolMeta):
             'account.invoice', None, None, "Progress Invoices",
             states=_progress_states,
             help="The documents of the contract up to this one."),
-        'get_progress_invoices')
+        'get_progress_documents')
     progress_total_amount = fields.Function(
         Monetary(
             "Contract Amount", currency='currency', digits='currency',
@@ -356,14 +356,14 @@ class Invoice(metaclass=PoolMeta):
             states=_progress_states,
             help="What was paid of the documents of the contract with "
             "taxes."),
-        'get_progress_paid_amounts')
+        'get_progress_documents')
     progress_amount_to_pay = fields.Function(
         Monetary(
             "Contract to Pay", currency='currency', digits='currency',
             states=_progress_states,
             help="What is still to pay of the documents of the contract, this "
             "one included, with taxes."),
-        'get_progress_paid_amounts')
+        'get_progress_documents')
     progress_to_bill = fields.Function(
         fields.Boolean("Contract to Bill"),
         'get_progress_to_bill', searcher='search_progress_to_bill')
@@ -558,22 +558,6 @@ class Invoice(metaclass=PoolMeta):
         return {id_ for id_, in cursor}
 
     @classmethod
-    def get_progress_invoices(cls, invoices, name):
-        result = {i.id: [] for i in invoices}
-        contracts = {
-            i.progress_contract.id for i in invoices if i.progress_contract}
-        if contracts:
-            documents = cls._get_progress_documents(contracts)
-            for invoice in invoices:
-                if not invoice.progress_contract:
-                    continue
-                key = (invoice.progress_number or 0, invoice.id)
-                result[invoice.id] = [
-                    d.id for d in documents[invoice.progress_contract.id]
-                    if (d.progress_number, d.id) < key] + [invoice.id]
-        return result
-
-    @classmethod
     def get_progress_amounts(cls, invoices, names):
         pool = Pool()
         Line = pool.get('account.invoice.line')
@@ -663,26 +647,34 @@ class Invoice(metaclass=PoolMeta):
         return result
 
     @classmethod
-    def get_progress_paid_amounts(cls, invoices, names):
-        result = {n: dict.fromkeys((i.id for i in invoices)) for n in names}
-        # Browse the documents together to read them together
-        documents = {
-            d.id: d for d in cls.browse(list({
-                        d.id for i in invoices
-                        for d in i.progress_invoices}))}
+    def get_progress_documents(cls, invoices, names):
+        "Return the documents up to each invoice and what they are paid"
+        amounts = [n for n in names if n != 'progress_invoices']
+        result = {n: dict.fromkeys((i.id for i in invoices)) for n in amounts}
+        result['progress_invoices'] = {i.id: [] for i in invoices}
+        invoices = [i for i in invoices if i.progress_contract]
+        # Read the documents together and only once for all the names
+        live = cls._get_progress_documents(
+            {i.progress_contract.id for i in invoices})
         for invoice in invoices:
-            if not invoice.progress_invoices:
-                continue
-            paid = to_pay = Decimal(0)
-            for document in invoice.progress_invoices:
-                amounts = documents[document.id].get_progress_paid()
-                paid += amounts[0]
-                to_pay += amounts[1]
-            if 'progress_paid_amount' in names:
-                result['progress_paid_amount'][invoice.id] = paid
-            if 'progress_amount_to_pay' in names:
-                result['progress_amount_to_pay'][invoice.id] = to_pay
-        return result
+            key = (invoice.progress_number or 0, invoice.id)
+            documents = [
+                d for d in live[invoice.progress_contract.id]
+                if (d.progress_number, d.id) <= key]
+            if invoice not in documents:
+                documents.append(invoice)
+            result['progress_invoices'][invoice.id] = [
+                d.id for d in documents]
+            if amounts:
+                paid, to_pay = map(sum, zip(*(
+                            d.get_progress_paid() for d in documents)))
+                values = {
+                    'progress_paid_amount': paid,
+                    'progress_amount_to_pay': to_pay,
+                    }
+                for name in amounts:
+                    result[name][invoice.id] = values[name]
+        return {n: result[n] for n in names}
 
     def get_progress_paid(self):
         "Return what is paid and what is to pay of the document"

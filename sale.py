@@ -579,10 +579,10 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
             figures['in_progress_contract'] = bool(rows.get(line.id))
             last = max(
                 (r[-1] for r in rows.get(line.id, []) if r[-1]), default=None)
-            for *_, live, paid_, opening, _ in rows.get(line.id, []):
+            for *_, billed_, paid_, opening, _ in rows.get(line.id, []):
                 opening = 0 if manual else to_quantity(opening)
                 figures['progress_billed_quantity'] += (
-                    to_quantity(live) + opening)
+                    to_quantity(billed_) + opening)
                 figures['progress_paid_quantity'] += (
                     to_quantity(paid_) + opening)
             if last:
