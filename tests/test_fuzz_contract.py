@@ -767,7 +767,7 @@ def check_lines(document):
 def check_contract(contract, documents, revived):
     "The documents follow each other and the last tells the sums"
     Line = Pool().get('account.invoice.line')
-    if all(d.state == 'cancelled' for d in documents):
+    if not any(d.state in OPEN or is_live(d) for d in documents):
         # It bills nothing, what the sale billed meanwhile is not on it
         return
     live = sorted(
