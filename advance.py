@@ -338,6 +338,16 @@ class AdvanceInvoice(
             ]
 
     @classmethod
+    def _is_counted(cls, line, invoice):
+        "Return the SQL expression to test that a line counts in the residual"
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        # What cancels counts at once, what is given back only once posted
+        return Invoice._live(invoice) | (
+            Coalesce(line.advance_cancellation, False)
+            & invoice.state.in_(OPEN) & (line.quantity < 0))
+
+    @classmethod
     def _get_lines_figures(cls, advances=None):
         """
         Return the query of the sums of the lines by advance, with the columns
@@ -348,13 +358,10 @@ class AdvanceInvoice(
         Line = pool.get('account.invoice.line')
         line = Line.__table__()
         invoice = Invoice.__table__()
-        live = Invoice._live(invoice)
-        open_ = invoice.state.in_(OPEN)
+        counted = cls._is_counted(line, invoice)
         cancellation = Coalesce(line.advance_cancellation, False)
-        billed = live & ~cancellation
-        # What is given back counts only once posted
-        cancelled = cancellation & (live | (open_ & (line.quantity < 0)))
-        credited = open_ & ~cancellation & (line.quantity < 0)
+        credited = (
+            invoice.state.in_(OPEN) & ~cancellation & (line.quantity < 0))
 
         def sum_(condition, value):
             return Sum(Case((condition, value), else_=0))
@@ -367,10 +374,12 @@ class AdvanceInvoice(
             .join(invoice, condition=line.invoice == invoice.id)
             .select(
                 line.advance_invoice.as_('advance'),
-                sum_(billed, line.advance_amount).as_('billed_amount'),
-                sum_(cancelled, -line.advance_amount).as_('cancelled_amount'),
+                sum_(~cancellation & counted, line.advance_amount)
+                .as_('billed_amount'),
+                sum_(cancellation & counted, -line.advance_amount)
+                .as_('cancelled_amount'),
                 sum_(credited, -line.advance_amount).as_('credited_amount'),
-                sum_(billed | cancelled, line.quantity).as_('quantity'),
+                sum_(counted, line.quantity).as_('quantity'),
                 where=where,
                 group_by=line.advance_invoice))
 
@@ -398,7 +407,7 @@ class AdvanceInvoice(
         return figures
 
     @classmethod
-    def _get_residuals(cls, advances=None):
+    def _get_residuals(cls):
         """
         Return the table of the advances, this table joined with the sums of
         their lines and the expressions of the residual quantity and amount by
@@ -408,7 +417,7 @@ class AdvanceInvoice(
         Currency = pool.get('currency.currency')
         table = cls.__table__()
         currency = Currency.__table__()
-        lines = cls._get_lines_figures(advances)
+        lines = cls._get_lines_figures()
         type_name = cls.residual_amount._field.sql_type().base
 
         opening = Coalesce(table.opening_quantity, 0)
@@ -443,29 +452,51 @@ class AdvanceInvoice(
     def get_residuals(cls, advances, names):
         pool = Pool()
         Currency = pool.get('currency.currency')
+        Invoice = pool.get('account.invoice')
+        Line = pool.get('account.invoice.line')
         cursor = Transaction().connection.cursor()
-        result = {n: {} for n in names}
-        for sub_advances in grouped_slice(advances, SLICE):
-            sub_advances = list(sub_advances)
-            table, tables, residuals = cls._get_residuals(sub_advances)
-            query = tables.select(
-                table.id, table.currency,
-                *(residuals[n].as_(n) for n in names),
+        table = cls.__table__()
+        currency = Currency.__table__()
+        line = Line.__table__()
+        invoice = Invoice.__table__()
+        counted = invoice.id != Null
+        query = (table
+            .join(currency, condition=table.currency == currency.id)
+            .join(line, 'LEFT', condition=line.advance_invoice == table.id)
+            .join(invoice, 'LEFT',
+                condition=(line.invoice == invoice.id)
+                & cls._is_counted(line, invoice))
+            .select(
+                table.id, currency.digits, table.opening_quantity,
+                Sum(Case((counted, line.quantity), else_=0.)),
+                Sum(Case((counted, line.advance_amount), else_=0))
+                .as_('amount'),
                 where=fields.SQL_OPERATORS['in'](
-                    table.id, [a.id for a in sub_advances]))
-            if backend.name == 'sqlite':
-                sqlite_apply_types(
-                    query, [None, None] + ['NUMERIC'] * len(names))
-            cursor.execute(*query)
-            for id_, currency, *values in cursor:
-                for name, value in zip(names, values):
-                    if name == 'residual_amount':
-                        # The database does not keep the digits
-                        value = Currency(currency).round(value)
-                    else:
-                        value = float(value)
-                    result[name][id_] = value
-        return result
+                    table.id, [a.id for a in advances]),
+                group_by=[table.id, currency.digits, table.opening_quantity]))
+        if backend.name == 'sqlite':
+            sqlite_apply_types(query, [None] * 4 + ['NUMERIC'])
+        cursor.execute(*query)
+        quantities, amounts, openings = {}, {}, {}
+        for id_, digits, opening, quantity, amount in cursor:
+            quantities[id_] = quantity
+            # SQLite uses float for sum
+            amounts[id_] = round(amount, digits)
+            if opening:
+                openings[id_] = opening
+        for advance in cls.browse(list(openings)):
+            opening = openings[advance.id]
+            quantities[advance.id] += opening
+            amounts[advance.id] += advance.get_value(opening)
+        # The value rules
+        quantities = {
+            id_: round(quantity, 10) if amounts[id_] else 0.
+            for id_, quantity in quantities.items()}
+        figures = {
+            'residual_quantity': quantities,
+            'residual_amount': amounts,
+            }
+        return {n: figures[n] for n in names}
 
     @classmethod
     def search_residual(cls, name, clause):

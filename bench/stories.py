@@ -17,12 +17,15 @@ from lxml import etree
 from proteus import Model
 from proteus.config import get_config
 from sql.aggregate import Sum
+from trytond import backend
+from trytond.model.fields import SQL_OPERATORS
 from trytond.modules.project_progress_invoice.tests.test_cost import (
     create_large_sale, create_plain, get_invoice_values, get_line_values)
 from trytond.modules.project_progress_invoice.tests.tools import (
     create_deposit_account, create_project, create_project_type, sell_advance)
 from trytond.pool import Pool
 from trytond.tests.test_tryton import DB_NAME
+from trytond.tools import sqlite_apply_types
 from trytond.transaction import Transaction
 
 MODULE = 'project_progress_invoice'
@@ -438,22 +441,27 @@ def read_residuals(count):
 
 
 def sum_residuals(count):
-    "Read the same with one query"
+    "Read the same rows with one query"
     advances = get_advances(count)
     with Transaction().start(DB_NAME, 1, readonly=True) as transaction:
         pool = Pool()
+        Advance = pool.get('project.advance_invoice')
         line = pool.get('account.invoice.line').__table__()
         invoice = pool.get('account.invoice').__table__()
         cursor = transaction.connection.cursor()
         yield
-        cursor.execute(*line
+        query = (line
             .join(invoice, condition=line.invoice == invoice.id)
             .select(
-                line.advance_invoice, Sum(line.quantity),
-                Sum(line.advance_amount),
-                where=line.advance_invoice.in_(advances)
-                & invoice.state.in_(['posted', 'paid']),
+                line.advance_invoice,
+                Sum(line.quantity).as_('quantity'),
+                Sum(line.advance_amount).as_('amount'),
+                where=SQL_OPERATORS['in'](line.advance_invoice, advances)
+                & Advance._is_counted(line, invoice),
                 group_by=line.advance_invoice))
+        if backend.name == 'sqlite':
+            sqlite_apply_types(query, [None, None, 'NUMERIC'])
+        cursor.execute(*query)
         rows = cursor.fetchall()
         yield
     assert [amount for _, _, amount in rows] == [5000] * count
