@@ -2045,9 +2045,13 @@ class InvoiceLine(metaclass=PoolMeta):
         which are not on progress.
         """
         pool = Pool()
+        SaleLine = pool.get('sale.line')
         Uom = pool.get('product.uom')
-        sale_lines = [
-            l for l in sale_lines if l.sale.invoice_method == 'manual']
+        # Only those are read that have something to tell
+        sale_lines = SaleLine.search([
+                ('id', 'in', [l.id for l in sale_lines]),
+                ('sale.invoice_method', '=', 'manual'),
+                ], order=[])
         if not sale_lines:
             return {}
         result = {l.id: (Decimal(0), Decimal(0)) for l in sale_lines}
