@@ -38,7 +38,7 @@ from trytond.tests.tools import activate_modules
 LINE = '{:<30} {:>5}  {:<24} {:>6} {:<2} {:<4} {:>9} {:>9}'
 STATEMENTS = "Statements"
 FEW, MANY = 100, 1000
-REPEATS, REPEATS_OF_MANY = 5, 2
+REPEATS, SECONDS = 7, 100  # of a row
 INVOICES = 35  # before the one that is measured
 GROWTH_LINES = [10, 100, 1000, 3000]
 GROWTH_INVOICES = [1, 12, 36]
@@ -133,11 +133,15 @@ def measure(story):
 
 def compare(row, repeats):
     "Return the median seconds of both sides of the row, run in turn"
-    seconds = [
-        (measure(row.ours()), measure(row.plain()))
-        for _ in range(repeats + 1)]
-    # The first fills the caches
-    return [median(s) for s in zip(*(seconds[1:] or seconds))]
+    def measure_both():
+        return measure(row.ours()), measure(row.plain())
+
+    start = time.monotonic()
+    first = measure_both()  # it fills the caches
+    seconds = []
+    while len(seconds) < repeats and time.monotonic() - start < SECONDS:
+        seconds.append(measure_both())
+    return [median(s) for s in zip(*(seconds or [first]))]
 
 
 def measure_few():
@@ -183,10 +187,10 @@ def main():
     options = parser.parse_args()
 
     if options.quick:
-        few, many, invoices = 2, 4, 1
+        few, many, invoices, repeats = 2, 4, 1, 0
         growth = [few, many], [1, 2]
     else:
-        few, many, invoices = FEW, MANY, INVOICES
+        few, many, invoices, repeats = FEW, MANY, INVOICES, REPEATS
         growth = GROWTH_LINES, GROWTH_INVOICES
     if options.growth:
         rows = get_growth_rows(*growth)
@@ -212,12 +216,6 @@ def main():
         for row in rows:
             if not row.what.startswith(options.only):
                 continue
-            if options.quick:
-                repeats = 0
-            elif row.size < MANY:
-                repeats = REPEATS
-            else:
-                repeats = REPEATS_OF_MANY
             results.append(report(*row[:4], *compare(row, repeats)))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps({
