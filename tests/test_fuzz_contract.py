@@ -798,8 +798,9 @@ def check_contract(contract, documents, revived):
 
     if live:
         last = live[-1]
-        # Posted, it keeps what was billed before it and is cancelled since
-        assert any(
+        # Posted, it keeps what was billed before it and is cancelled since,
+        # and is not the last one to be made when others came back to life
+        assert revived or any(
             d.state == 'cancelled' and d.cancel_move and d.id < last.id
             for d in documents) or last.progress_current_amount == sum(
             a for i, a in amounts.items()
