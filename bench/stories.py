@@ -29,7 +29,7 @@ from trytond.tools import sqlite_apply_types
 from trytond.transaction import Transaction
 
 MODULE = 'project_progress_invoice'
-CALLS = 20  # of one value typed, for each takes milliseconds only
+CALLS = 200  # of one value typed, for each takes milliseconds only
 DAYS = 10_000  # sold in advance, more than what is measured uses
 
 
