@@ -2047,6 +2047,8 @@ class InvoiceLine(metaclass=PoolMeta):
         pool = Pool()
         SaleLine = pool.get('sale.line')
         Uom = pool.get('product.uom')
+        if not sale_lines:
+            return {}
         # Only those are read that have something to tell
         sale_lines = SaleLine.search([
                 ('id', 'in', [l.id for l in sale_lines]),
