@@ -478,20 +478,17 @@ class AdvanceInvoice(
             sqlite_apply_types(query, [None] * 4 + ['NUMERIC'])
         cursor.execute(*query)
         quantities, amounts, openings = {}, {}, {}
-        for id_, digits, opening, quantity, amount in cursor:
-            quantities[id_] = quantity
+        for id_, digits, opening, quantity, amount in cursor.fetchall():
             # SQLite uses float for sum
-            amounts[id_] = round(amount, digits)
+            amounts[id_] = amount = round(amount, digits)
+            # The value rules
+            quantities[id_] = round(quantity, 10) if amount else 0.
             if opening:
-                openings[id_] = opening
+                openings[id_] = quantity + opening
         for advance in cls.browse(list(openings)):
-            opening = openings[advance.id]
-            quantities[advance.id] += opening
-            amounts[advance.id] += advance.get_value(opening)
-        # The value rules
-        quantities = {
-            id_: round(quantity, 10) if amounts[id_] else 0.
-            for id_, quantity in quantities.items()}
+            amounts[advance.id] += advance.get_value(advance.opening_quantity)
+            quantities[advance.id] = (
+                round(openings[advance.id], 10) if amounts[advance.id] else 0.)
         figures = {
             'residual_quantity': quantities,
             'residual_amount': amounts,
@@ -1106,11 +1103,9 @@ class Invoice(metaclass=PoolMeta):
     @property
     def advances(self):
         "The advances that the lines bill or cancel or that cover them"
-        if not self.project_billing:
-            return set()
-        return {
-            a for l in self.lines
-            for a in [l.advance_invoice, l.covered_by_advance] if a}
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        return Line.get_advances(self.lines if self.project_billing else [])
 
     @classmethod
     def _get_billing_records(cls, invoices):
@@ -1158,9 +1153,9 @@ class Invoice(metaclass=PoolMeta):
                                 advance.party.rec_name if advance.party
                                 else ''),
                             currency=advance.currency.rec_name))
-            for covered, cancellations in invoice.get_covered_lines():
-                excess = invoice.get_cancellation_excess(
-                    covered, cancellations)
+            for covered, cancellations in Line.get_covered_lines(
+                    invoice.lines):
+                excess = Line.get_cancellation_excess(covered, cancellations)
                 if excess:
                     cancellations[0].refuse_cancellation(covered)
         Line.check_given_back([l for i in invoices for l in i.lines])
@@ -1210,55 +1205,6 @@ class Invoice(metaclass=PoolMeta):
             invoice.project_billing = True
         # The taxes are updated as the invoices are modified
         cls.save(list(covered))
-
-    def get_covered_lines(self):
-        """
-        Return the tuples of lines covered together and the lines that cancel
-        advances for them
-
-        The last are all the lines, for the others may have a discount.
-        """
-        groups = defaultdict(lambda: ([], []))
-        billed, cancelled = [], []
-        for line in self.lines:
-            if line.type != 'line':
-                continue
-            if line.advance_cancellation:
-                cancelled.append(line)
-            else:
-                billed.append(line)
-            if key := line._cover_key:
-                covered, cancellations = groups[key]
-                if line.advance_cancellation:
-                    cancellations.append(line)
-                else:
-                    covered.append(line)
-        groups = list(groups.values())
-        if any(
-                l.covered_by_advance.type == 'to_balance'
-                for covered, _ in groups for l in covered):
-            # What balances cancels any advance
-            groups = [tuple(
-                    list(chain.from_iterable(lines))
-                    for lines in zip(*groups))]
-        if cancelled:
-            groups.append((billed, cancelled))
-        return groups
-
-    @classmethod
-    def get_cancellation_excess(cls, covered, cancellations, cuts=None):
-        """
-        Return what the cancellations cancel more than the value of the lines
-        that they cover
-
-        It has the sign of the cancellations, which are positive on a credit
-        note.  cuts is by line what is already cut of the cancellations.
-        """
-        cuts = cuts or {}
-        value = -sum((l.amount for l in covered), Decimal(0))
-        amount = sum(
-            (l.amount - cuts.get(l, 0) for l in cancellations), Decimal(0))
-        return amount - min(max(amount, min(value, 0)), max(value, 0))
 
     @classmethod
     def credit(cls, invoices, refund=False, **values):
@@ -1652,7 +1598,7 @@ class InvoiceLine(metaclass=PoolMeta):
                 {l.invoice for l in lines
                     if l.invoice
                     and (l.advance_invoice or l.covered_by_advance)},
-                [l for l in lines if l.advance_cancellation])
+                lines)
 
     @classmethod
     def on_delete(cls, lines):
@@ -1675,27 +1621,88 @@ class InvoiceLine(metaclass=PoolMeta):
         elif self.covered_by_advance:
             return (self.covered_by_advance,)
 
+    @staticmethod
+    def get_advances(lines):
+        "Return the advances that the lines bill or cancel or that cover them"
+        return {
+            a for l in lines
+            for a in [l.advance_invoice, l.covered_by_advance] if a}
+
+    @staticmethod
+    def get_covered_lines(lines):
+        """
+        Return the tuples of lines of an invoice covered together and the lines
+        that cancel advances for them
+
+        The last are all the lines, for the others may have a discount.
+        """
+        groups = defaultdict(lambda: ([], []))
+        billed, cancelled = [], []
+        for line in lines:
+            if line.type != 'line':
+                continue
+            if line.advance_cancellation:
+                cancelled.append(line)
+            else:
+                billed.append(line)
+            if key := line._cover_key:
+                covered, cancellations = groups[key]
+                if line.advance_cancellation:
+                    cancellations.append(line)
+                else:
+                    covered.append(line)
+        groups = list(groups.values())
+        if any(
+                l.covered_by_advance.type == 'to_balance'
+                for covered, _ in groups for l in covered):
+            # What balances cancels any advance
+            groups = [tuple(
+                    list(chain.from_iterable(lines))
+                    for lines in zip(*groups))]
+        if cancelled:
+            groups.append((billed, cancelled))
+        return groups
+
+    @staticmethod
+    def get_cancellation_excess(covered, cancellations, cuts=None):
+        """
+        Return what the cancellations cancel more than the value of the lines
+        that they cover
+
+        It has the sign of the cancellations, which are positive on a credit
+        note.  cuts is by line what is already cut of the cancellations.
+        """
+        cuts = cuts or {}
+        value = -sum((l.amount for l in covered), Decimal(0))
+        amount = sum(
+            (l.amount - cuts.get(l, 0) for l in cancellations), Decimal(0))
+        return amount - min(max(amount, min(value, 0)), max(value, 0))
+
     @classmethod
-    def update_cancellations(cls, invoices, typed=()):
+    def update_cancellations(cls, invoices, saved=()):
         """
         Keep what the open invoices cancel within the value of the lines that
         it covers and what is cancelled of the advances within what was billed
 
-        The lines that cancel too much are cut, but refused if they are typed.
+        The lines that cancel too much are cut, but refused if they are among
+        those that were just saved.
         """
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
         Invoice = pool.get('account.invoice')
         cuts, to_delete, advances, opened = {}, set(), set(), set()
+        # They are read already
+        saved = {l.id: l for l in saved}
         for invoice in Invoice.browse(invoices):
-            advances |= invoice.advances
+            lines = [saved.get(l.id, l) for l in invoice.lines]
+            advances |= cls.get_advances(lines)
             if invoice.state not in OPEN:
                 continue
             opened.add(invoice)
-            for covered, cancellations in invoice.get_covered_lines():
-                excess = invoice.get_cancellation_excess(
+            for covered, cancellations in cls.get_covered_lines(lines):
+                excess = cls.get_cancellation_excess(
                     covered, cancellations, cuts)
-                if excess and any(l in typed for l in cancellations):
+                if excess and any(l.id in saved for l in cancellations):
                     cancellations[0].refuse_cancellation(covered)
                 if not covered:
                     # They cancel for nothing
@@ -1725,7 +1732,7 @@ class InvoiceLine(metaclass=PoolMeta):
             Invoice.update_taxes(Invoice.browse(opened))
         if advances:
             Advance.check_residual(Advance.browse(advances))
-            cls.check_given_back(typed)
+            cls.check_given_back(saved.values())
 
     def refuse_cancellation(self, covered):
         raise AdvanceResidualError(gettext(
