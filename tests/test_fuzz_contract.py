@@ -770,6 +770,9 @@ def check_contract(contract, documents, revived):
     if not any(d.state in OPEN or is_live(d) for d in documents):
         # It bills nothing, what the sale billed meanwhile is not on it
         return
+    if revived and is_billed_beside(documents):
+        # It came back to life beside what the sale billed meanwhile
+        return
     live = sorted(
         filter(is_live, documents), key=lambda d: (d.progress_number, d.id))
     # The number of what is cancelled is given again
@@ -828,6 +831,20 @@ def check_contract(contract, documents, revived):
             raise
         except ValidationError as exception:
             note(f'not to post: {exception}')
+
+
+def is_billed_beside(documents):
+    "If ordinary invoices bill since the lines of sale of the documents"
+    Line = Pool().get('account.invoice.line')
+    lines = [l for d in documents for l in d.lines]
+    return bool(Line.search([
+                ('id', '>', min((l.id for l in lines), default=0)),
+                ('origin', 'in', {
+                        str(l.origin) for l in lines
+                        if l.origin and l.origin.__name__ == 'sale.line'}),
+                ('progress_line', '=', None),
+                ('invoice.state', 'in', ['posted', 'paid']),
+                ]))
 
 
 def check_sale(sale):
