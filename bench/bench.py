@@ -139,7 +139,8 @@ def compare(row, repeats):
     start = time.monotonic()
     first = measure_both()  # it fills the caches
     seconds = []
-    while len(seconds) < repeats and time.monotonic() - start < SECONDS:
+    while len(seconds) < repeats and (
+            not seconds or time.monotonic() - start < SECONDS):
         seconds.append(measure_both())
     return [median(s) for s in zip(*(seconds or [first]))]
 
