@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from decimal import Decimal
-from itertools import groupby
+from itertools import chain, groupby
 
 from sql import Null
 from sql.aggregate import Sum
@@ -34,6 +34,9 @@ from .sale import SalePriceMixin
 
 # The most interventions that are valued at once when there are workers
 LARGE = 100
+# The lines of invoices from which these are saved: what Tryton reads for each
+# line grows with those that are saved at once
+BATCH = 200
 
 
 class InterventionMixin(ReadonlyMixin, Workflow, ModelSQL, ModelView):
@@ -756,39 +759,52 @@ class Intervention(InterventionMixin):
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
         Invoice = pool.get('account.invoice')
+        groups = cls.group_by_invoice(
+            [i for i in interventions if i.state != 'invoiced'])
         advances = list({
-                l.advance_invoice for i in interventions for l in i.lines
+                l.advance_invoice for g in groups for i in g for l in i.lines
                 if l.advance_invoice})
         lock_together([*advances, *interventions])
-        interventions = [i for i in interventions if i.state != 'invoiced']
+        interventions = list(chain(*groups))
         for intervention in interventions:
             intervention.check_valorize()
         cls._check_billed(interventions)
         available = Advance.get_available(advances)
 
         invoices = []
-        for grouped in cls.group_by_invoice(interventions):
-            invoice = grouped[0].work.get_project_invoice(grouped[0].party)
-            value = sum(
-                l.amount for i in grouped for l in i.lines if l.invoiceable)
-            lines = []
-            for intervention in grouped:
-                i_lines, value = intervention.get_invoice_lines(
-                    available, value)
-                lines.extend(i_lines)
-            invoice.lines = lines
-            invoices.append(invoice)
+        for grouped in groups:
+            invoices.append(cls._get_invoice(grouped, available))
+            if sum(len(i.lines) for i in invoices) >= BATCH:
+                Invoice.save(invoices)
+                invoices.clear()
         Invoice.save(invoices)
         cls._set_invoiced(interventions)
+
+    @classmethod
+    def _get_invoice(cls, interventions, available):
+        "Return the invoice of the interventions of a project and a party"
+        invoice = interventions[0].work.get_project_invoice(
+            interventions[0].party)
+        value = sum(
+            l.amount for i in interventions for l in i.lines if l.invoiceable)
+        lines = []
+        for intervention in interventions:
+            i_lines, value = intervention.get_invoice_lines(available, value)
+            lines.extend(i_lines)
+        invoice.lines = lines
+        return invoice
 
     @classmethod
     def group_by_invoice(cls, interventions):
         "Return the lists of the interventions that share an invoice"
         def key(intervention):
-            return intervention.work.id, intervention.party.id
+            party = intervention.party
+            return intervention.work.id, party.id if party else -1
 
+        # Each reads its lines on its own: those of many would not all stay in
+        # the cache
         return [
-            list(grouped) for _, grouped in groupby(
+            cls.browse(list(grouped)) for _, grouped in groupby(
                 sorted(interventions, key=lambda i: (*key(i), i.date, i.id)),
                 key=key)]
 

@@ -456,6 +456,27 @@ def test_intervention_with_nothing_to_invoice_is_not_valued(project):
         assert record.state == state
 
 
+@pytest.mark.parametrize('batch', [1, 100])
+def test_projects_share_an_advance(project, batch, monkeypatch):
+    advance = sell_advance(project, quantity=2)
+    child = create_project(name="Child", party=None, parent=project)
+    interventions = [
+        create_intervention(work, ('service', 1, price))
+        for work, price in [(project, '300'), (child, '600'), (child, '200')]]
+    # Their invoices are saved one after the other or together
+    monkeypatch.setattr(
+        'trytond.modules.project_progress_invoice.intervention.BATCH', batch)
+    Wizard('project.intervention.value_many').execute('value')
+    for record in interventions:
+        record.reload()
+        assert record.state == 'invoiced'
+    invoice, same = [i.invoices[0] for i in interventions[:2]]
+    assert interventions[2].invoices == [same]
+    assert amounts(invoice) == [300, -300]
+    assert amounts(same) == [600, -600, 200, -100]
+    assert residual(advance) == 0
+
+
 def test_refusal_names_the_invoice_that_bills_now(project):
     advance = sell_advance(project)
     post_credit(advance.invoices[0])
