@@ -724,6 +724,7 @@ class Invoice(metaclass=PoolMeta):
 
     def get_sales(self, name):
         pool = Pool()
+        Sale = pool.get('sale.sale')
         SaleLine = pool.get('sale.line')
         sales = set(super().get_sales(name))
         for line in self.lines:
@@ -732,6 +733,16 @@ class Invoice(metaclass=PoolMeta):
                     and line.progress_line != line
                     and isinstance(line.progress_line.origin, SaleLine)):
                 sales.add(line.progress_line.origin.sale.id)
+        if (self.progress_contract
+                and (self.progress_credited_invoice or self).progress_closing):
+            # It is the end, or no more, of the sales of all the contract,
+            # also of those whose lines it does not have
+            with without_check_access():
+                sales.update(map(int, Sale.search([
+                                ('lines.invoice_lines.invoice'
+                                    '.progress_contract', '=',
+                                    self.progress_contract.id),
+                                ])))
         return list(sales)
 
     @classmethod

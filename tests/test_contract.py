@@ -206,6 +206,29 @@ def test_sale_of_closed_contract_is_done():
     assert (sale.state, bool(sale.to_invoice)) == ('done', False)
 
 
+def test_closing_invoice_without_lines_of_a_sale_ends_it():
+    sale = create_sale((10, '10'))
+    other = create_sale((5, '10'))
+    first, = sale.click('progress_invoice')
+    import_sale(first, other)
+    set_current(first, .5, .4)
+    first.click('post')
+    closing = next_invoice(first, post=False)
+    closing.lines.remove(work(closing)[1])
+    closing.progress_closing = True
+    closing.save()
+    other.reload()
+    assert other.lines[0].quantity_to_invoice == 3
+    closing.click('post')
+    other.reload()
+    assert other.lines[0].quantity_to_invoice == 0
+
+    # Its credit note has no line of it either
+    credit(closing).click('post')
+    other.reload()
+    assert other.lines[0].quantity_to_invoice == 3
+
+
 def test_manual_sale_invoiced_after_its_draft_is_deleted():
     sale = create_sale((10, '10'), method='manual')
     invoice, = sale.click('progress_invoice')
