@@ -86,6 +86,10 @@ STORY = """
     assert [l.progress_billed_quantity for l in sale.lines] == [5, 1.5]
     assert len(sale.invoices) == 5
     assert credit_note in Invoice.find([('progress_to_bill', '=', True)])
+    closing, = credit_note.click('closing_progress_invoice')
+    closing.click('post')
+    sale.reload()
+    assert [l.progress_billed_quantity for l in sale.lines] == [10, 3]
 
     project = create_project(create_project_type())
     advance = sell_advance(project, 10, '500')
