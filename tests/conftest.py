@@ -27,7 +27,7 @@ for name, profile in {
         'fuzz': {'max_examples': 500, 'print_blob': True},
         }.items():
     settings.register_profile(
-        name, deadline=None, database=None, stateful_step_count=20,
+        name, deadline=None, stateful_step_count=20,
         suppress_health_check=list(HealthCheck), **profile)
 settings.load_profile('ci')
 
