@@ -466,7 +466,9 @@ def test_projects_share_an_advance(project, batch, monkeypatch):
     # Their invoices are saved one after the other or together
     monkeypatch.setattr(
         'trytond.modules.project_progress_invoice.intervention.BATCH', batch)
-    Wizard('project.intervention.value_many').execute('value')
+    wizard = Wizard('project.intervention.value_many')
+    wizard.form.works.append(Model.get('project.work')(project.id))
+    wizard.execute('value')
     for record in interventions:
         record.reload()
         assert record.state == 'invoiced'
