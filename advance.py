@@ -477,18 +477,20 @@ class AdvanceInvoice(
         if backend.name == 'sqlite':
             sqlite_apply_types(query, [None] * 4 + ['NUMERIC'])
         cursor.execute(*query)
-        quantities, amounts, openings = {}, {}, {}
-        for id_, digits, opening, quantity, amount in cursor.fetchall():
+        rows = cursor.fetchall()
+        openings = {
+            a.id: a.get_value(a.opening_quantity) for a in cls.browse(
+                [id_ for id_, _, opening, *_ in rows if opening])}
+        quantities, amounts = {}, {}
+        for id_, digits, opening, quantity, amount in rows:
             # SQLite uses float for sum
-            amounts[id_] = amount = round(amount, digits)
+            amount = round(amount, digits)
+            if opening:
+                amount += openings[id_]
+                quantity += opening
+            amounts[id_] = amount
             # The value rules
             quantities[id_] = round(quantity, 10) if amount else 0.
-            if opening:
-                openings[id_] = quantity + opening
-        for advance in cls.browse(list(openings)):
-            amounts[advance.id] += advance.get_value(advance.opening_quantity)
-            quantities[advance.id] = (
-                round(openings[advance.id], 10) if amounts[advance.id] else 0.)
         figures = {
             'residual_quantity': quantities,
             'residual_amount': amounts,

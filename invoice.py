@@ -1997,8 +1997,8 @@ class InvoiceLine(metaclass=PoolMeta):
         Currency = pool.get('currency.currency')
         currencies = {
             l: Currency(c) for l, c in currencies.items()}
-        ordinary = cls.get_ordinary_billed(SaleLine.browse(
-                list(origins.values()))) if origins else {}
+        ordinary = cls.get_ordinary_billed(
+            SaleLine.browse(list(origins.values())))
         result = {}
         for line, values in groups.items():
             opening = ordinary.get(origins.get(line))
