@@ -719,7 +719,8 @@ class AdvanceInvoice(
         super().validate_fields(advances, field_names)
         for advance in advances:
             advance.check_advance(field_names)
-        if field_names and 'opening_quantity' in field_names:
+        if field_names and field_names & {'opening_quantity', 'unit_price'}:
+            # Both change what the opening is worth
             cls.check_residual(advances)
 
     def check_advance(self, field_names=None):

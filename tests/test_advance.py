@@ -677,6 +677,24 @@ def test_opening_quantity(account, project):
         only.click('valorize')
 
 
+def test_opening_credited_beyond_what_was_billed(project):
+    # The account has no opening entry
+    sell_advance(project)
+    advance = sell_advance(project, quantity=1, opening_quantity=1)
+    credit_note = credit(advance.invoices[0])
+    write(credit_note.lines[0], quantity=-2.)
+    post(credit_note)
+    assert residual(advance) == 0
+    for values in [
+            {'unit_price': Decimal(499)},
+            {'opening_quantity': .99},
+            ]:
+        with refused(advance):
+            write(advance, **values)
+    write(advance, opening_quantity=1.5)
+    assert residual(advance) == 250
+
+
 @pytest.mark.parametrize('quantity, unit_price, amount', [
         (.5, '0.01', '0'),
         (1.5, '0.01', '0.02'),
