@@ -52,6 +52,14 @@ addEventListener('click', event => { window.clicks += event.isTrusted }, true)
 OPTIONAL = re.compile(r'/(custom\.(js|css)|locale/[A-Za-z_]+\.json)$')
 
 
+def is_shown(value, text):
+    "Return if the text of the field shows the value that was typed"
+    try:
+        return float(text.replace(',', '')) == float(value)
+    except ValueError:
+        return value in text
+
+
 class Sao:
 
     def __init__(
@@ -254,23 +262,30 @@ class Sao:
         elif field.get_attribute('type') == 'checkbox':
             field.set_checked(value)
         else:
-            field.click()
-            self.type(value)
-            if field.evaluate("e => !!e.closest('[class*=many2one]')"):
-                completion = self.page.locator(
-                    '.dropdown.open ul.dropdown-menu li, '
-                    '.open > ul.dropdown-menu li').filter(
-                    has_text=value).filter(visible=True).first
-                for _ in range(5):
-                    try:
-                        completion.click(timeout=5000)
-                        break
-                    except TimeoutError:
-                        # The values that came late cleared what was typed
-                        field.click()
-                        self.type(value)
-            self.page.keyboard.press('Tab')
+            is_relation = field.evaluate(
+                "e => !!e.closest('[class*=many2one]')")
+            for _ in range(5):
+                field.click()
+                self.type(value)
+                try:
+                    if is_relation:
+                        self._complete(value)
+                except TimeoutError:
+                    continue
+                self.page.keyboard.press('Tab')
+                self.idle()
+                # What came late may have cleared what was typed
+                if is_shown(value, field.input_value()):
+                    break
+            else:
+                raise AssertionError(f"The field {name} can not be {value}")
         self.idle()
+
+    def _complete(self, text):
+        self.page.locator(
+            '.dropdown.open ul.dropdown-menu li, '
+            '.open > ul.dropdown-menu li').filter(
+            has_text=text).filter(visible=True).first.click(timeout=5000)
 
     def read(self, name):
         return self._field(name).evaluate("""e => e.tagName === 'SELECT' ?
