@@ -134,15 +134,28 @@ def get_available(advance):
     return max(available, Decimal(0))
 
 
-def get_net_quantity(line):
-    "Return the quantity that is billed and not credited"
+def get_net(line):
+    "Return the quantity and the amount that are billed and not credited"
     Line = Pool().get('account.invoice.line')
-    return to_decimal(line.quantity) + sum(
-        get_net_quantity(l) for l in Line.search([
+    quantity, amount = to_decimal(line.quantity), line.amount
+    for credit in Line.search([
                 ('origin', '=', str(line)),
                 ('invoice.state', 'in', ['posted', 'paid']),
-                ])
-        if bool(l.advance_cancellation) == bool(line.advance_cancellation))
+                ]):
+        if bool(credit.advance_cancellation) == bool(
+                line.advance_cancellation):
+            credited = get_net(credit)
+            quantity += credited[0]
+            amount += credited[1]
+    return quantity, amount
+
+
+def is_left(line):
+    "Return if it is not credited in full, of which the value rules"
+    quantity, amount = get_net(line)
+    # The noise of the float is no quantity
+    return round(quantity, 10) * to_decimal(line.quantity) > 0 and (
+        amount * line.amount > 0 or not line.amount)
 
 
 @cache
@@ -156,8 +169,7 @@ def get_billing_lines(record):
                         'draft', 'validated', 'posted', 'paid']),
                 ])
         if not l.advance_cancellation
-        and (is_open(l.invoice) or get_net_quantity(l) * to_decimal(
-                l.quantity) > 0)]
+        and (is_open(l.invoice) or is_left(l))]
 
 
 def get_billing_line(advance):
@@ -200,6 +212,8 @@ def check_residuals(advances):
     for advance in advances:
         residual = advance.residual_amount
         assert residual == get_residual(advance) >= 0
+        # SQLite adds floats
+        assert not str(residual).startswith('-')
         assert get_available(advance) >= 0
         quantity = to_decimal(advance.residual_quantity)
         if not residual:
