@@ -25,7 +25,8 @@ ROWS = [
     *DRAFTS, *DRAFTS, "Post, every line bills", "Post, 1 line in 10 bills",
     "Percent typed", "Percent typed", "Percent typed",
     "After n invoices, make and post", "List and forms",
-    "Value interventions", "Residuals of advances",
+    "List and forms without paid", "Value interventions",
+    "Residuals of advances",
     "Invoice tasks with an advance"]
 
 
