@@ -1361,7 +1361,7 @@ class InvoiceLine(metaclass=PoolMeta):
         if to_quantity(self.quantity) * price == amount:
             return lines
         # What is cancelled has the taxes of the lines that it covers
-        return set_base(lines, amount, to_quantity(self.quantity))
+        return set_base(lines, amount, self.quantity)
 
     def get_move_lines(self):
         if self.advance_invoice and not self.amount:

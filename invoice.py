@@ -2,6 +2,7 @@
 # this repository contains the full copyright notices and license terms.
 import copy
 import math
+from bisect import bisect
 from collections import defaultdict, namedtuple
 from decimal import Context, Decimal
 from itertools import chain, groupby
@@ -103,6 +104,11 @@ def set_base(taxable_lines, amount, quantity):
     It has not the noise of a price by quantity, but the taxes of a fixed
     amount are those of the quantity.
     """
+    if not quantity and not amount:
+        return []
+    # A change of price is billed without quantity: a negligible one prevents
+    # to tax it again
+    quantity = to_quantity(quantity) or Decimal('1E-10')
     return [
         (taxes, amount / quantity, quantity, date)
         if has_fixed_tax(taxes)
@@ -1290,8 +1296,13 @@ class Invoice(metaclass=PoolMeta):
     def taxable_lines(self):
         pool = Pool()
         Configuration = pool.get('account.configuration')
-        lines = super().taxable_lines
-        if not self.progress or not self.currency or len(lines) < 2:
+        if not self.progress or not self.currency:
+            return super().taxable_lines
+        if self.id is None or self.id < 0 or 'lines' in (self._values or {}):
+            lines = super().taxable_lines
+        else:
+            lines = self._get_saved_taxable_lines()
+        if len(lines) < 2:
             return lines
         rounding = Configuration(1).get_multivalue(
             'tax_rounding', company=self.company.id if self.company else None)
@@ -1309,6 +1320,46 @@ class Invoice(metaclass=PoolMeta):
         return [
             (lines[0][0], sum(l[1] for l in lines), *lines[0][2:])
             for lines in sums.values()]
+
+    def _get_saved_taxable_lines(self):
+        """
+        Return the taxable lines of the saved lines
+
+        They are those of each line, but what a line of the contract bills is
+        read at once: each line saved taxes again all those of its invoice.
+        """
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        Tax = pool.get('account.tax')
+        with without_check_access():
+            lines = Line.search_read([
+                    ('invoice', '=', self.id),
+                    ('type', '=', 'line'),
+                    ],
+                fields_names=[
+                    'progress_line', 'progress_previous_amount',
+                    'progress_current_amount', 'quantity', 'taxes',
+                    'taxes_date'])
+        others = {
+            l.id: l for l in Line.browse([
+                    l['id'] for l in lines if not l['progress_line']])}
+        taxes = {
+            t.id: t for t in Tax.browse(list(
+                    set().union(*(l['taxes'] for l in lines))))}
+        date = self.tax_date
+        taxable_lines = []
+        for line in lines:
+            if line['id'] in others:
+                taxable_lines += others[line['id']].taxable_lines
+            else:
+                taxable_lines += set_base([(
+                            [taxes[t] for t in line['taxes']], None, None,
+                            line['taxes_date'] or date)],
+                    self.currency.round(
+                        line['progress_current_amount']
+                        - line['progress_previous_amount']),
+                    line['quantity'])
+        return taxable_lines
 
     def _credit(self, **values):
         credit = super()._credit(**values)
@@ -1722,14 +1773,22 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @classmethod
     def get_progress_section(cls, lines, name):
-        result = dict.fromkeys((l.id for l in lines))
-        for invoice in {l.invoice for l in lines if l.invoice}:
-            section = None
-            for line in invoice.lines:
-                if line.type == 'title':
-                    section = line.id
-                elif line.id in result:
-                    result[line.id] = section
+        def place(line):
+            # The order of the lines, those without sequence are first
+            return line.sequence is not None, line.sequence, line.id
+
+        titles = defaultdict(list)
+        for title in cls.search([
+                    ('invoice', 'in', list(
+                            {l.invoice.id for l in lines if l.invoice})),
+                    ('type', '=', 'title'),
+                    ]):
+            titles[title.invoice].append(title)
+        result = {}
+        for line in lines:
+            above = titles[line.invoice] if line.type != 'title' else []
+            index = bisect(above, place(line), key=place)
+            result[line.id] = above[index - 1].id if index else None
         return result
 
     @classmethod
@@ -1920,12 +1979,7 @@ class InvoiceLine(metaclass=PoolMeta):
         amount = self._progress_amount
         if amount is None:
             amount = self.on_change_with_amount()
-        if not self.quantity and not amount:
-            return []
-        # A change of price is billed without quantity: a negligible one
-        # prevents to tax it again
-        quantity = to_quantity(self.quantity) or Decimal('1E-10')
-        return set_base(super().taxable_lines, amount, quantity)
+        return set_base(super().taxable_lines, amount, self.quantity)
 
     def get_move_lines(self):
         if self.progress_line and not self.amount:

@@ -5,9 +5,11 @@ Whatever the percents, the documents of a contract sum to it to the cent.
 
 Many lines share the invoices of a contract, each with percents of its own.
 """
+import datetime as dt
 import random
 from collections import defaultdict
 from decimal import Decimal
+from itertools import chain
 
 import pytest
 from proteus import Model, config
@@ -18,8 +20,8 @@ from trytond.transaction import Transaction
 
 from .registry import get_models
 from .tools import (
-    billed, create_invoice, create_sale, credit, next_invoice, set_current,
-    work, write)
+    billed, create_deposit_account, create_invoice, create_sale, credit,
+    next_invoice, set_current, work, write)
 
 pytestmark = [
     pytest.mark.usefixtures('database'),
@@ -342,6 +344,43 @@ def test_taxes_are_those_of_an_ordinary_invoice(round_taxes, rounding):
         assert len(tax_lines[0]) == 6
         assert (len(progress.taxable_lines) < len(ordinary.taxable_lines)) == (
             rounding == 'document')
+
+
+def test_saved_lines_are_taxed_as_each_of_them(round_taxes):
+    "They are read together, those that are no work one by one"
+    round_taxes('line')
+    fee = create_tax(Decimal(0))
+    fee.type = 'fixed'
+    fee.rate = None
+    fee.amount = Decimal('1.50')
+    fee.save()
+    first = create_invoice(
+        (3, '3.3333', "Taxed Service"), (10, '10'), (7, '1'), (5, '7'))
+    first.lines[2].taxes.append(fee)
+    set_current(first, .3333, .5, .1, .2)
+    first.click('post')
+    second = next_invoice(first, .3333, .75, .2, .2, post=False)
+    changed, dated, *_ = work(second)
+    changed.unit_price = Decimal('4.4444')
+    dated.taxes_date = first.invoice_date - dt.timedelta(days=400)
+    recalled = second.lines.new(description="Advance payment")
+    recalled.account = create_deposit_account()
+    recalled.quantity = -1
+    recalled.unit_price = Decimal(12)
+    second.save()
+    Invoice = get_models()['account.invoice']
+    with Transaction().start(DB_NAME, 1, context=config.get_config().context):
+        invoice = Invoice(second.id)
+        taxable_lines = invoice.taxable_lines
+        assert [
+            (len(taxes), amount * (-1 if quantity < 0 else 1))
+            for taxes, amount, quantity, _ in taxable_lines] == [
+                (1, Decimal('1.11')), (0, 25), (1, 1), (0, -12)]
+        assert taxable_lines == list(chain.from_iterable(
+                l.taxable_lines for l in invoice.lines))
+        date = invoice.tax_date
+        assert [l[3] for l in taxable_lines] == [
+            date, dated.taxes_date, date, date]
 
 
 def test_lines_that_bill_nothing():
