@@ -25,7 +25,7 @@ def draw(axes, rows):
         line, = axes.plot(sizes, ours, marker='o', label=what)
         axes.plot(sizes, plain, linestyle='--', color=line.get_color())
     axes.grid(alpha=.3)
-    axes.legend(fontsize='small', loc='upper left')
+    axes.legend(fontsize='small', loc='best')
 
 
 def main():
@@ -47,7 +47,8 @@ def main():
     by_lines.set(
         xscale='log', yscale='log', xlabel="Lines", ylabel="Seconds")
     draw(by_invoices, rows[True])
-    by_invoices.set(xlabel="Invoices before", ylim=0)
+    _, top = by_invoices.get_ylim()
+    by_invoices.set(xlabel="Invoices before", ylim=(0, 1.2 * top))
     figure.tight_layout()
     options.chart.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.chart, metadata={'Date': None})
