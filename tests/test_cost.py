@@ -408,7 +408,9 @@ def test_an_advance_costs_no_more_by_task_than_without():
         create_deposit_account(), propose_service=True)
     measure_tasks(2, None), measure_tasks(2, type_)  # fill the caches
     ordinary = measure_tasks(20, None) - measure_tasks(5, None)
-    assert measure_tasks(20, type_) - measure_tasks(5, type_) <= ordinary
+    more = measure_tasks(20, type_) - measure_tasks(5, type_) - ordinary
+    # What a cache misses is once, what a task costs more is 15 times
+    assert more < 15
 
 
 def test_residuals_are_read_by_one_query():
