@@ -8,6 +8,7 @@ from decimal import Context, Decimal
 from itertools import chain, groupby
 from operator import attrgetter
 
+from lxml import etree
 from sql import Null, Window
 from sql.aggregate import Max, Sum
 from sql.conditionals import Case
@@ -1769,6 +1770,10 @@ class InvoiceLine(metaclass=PoolMeta):
                 and self.invoice and self.invoice.progress):
             # To recognize the section
             return self.summary
+        if Transaction().context.get('progress_columns'):
+            # The quantity and the invoice are beside it
+            if name := self.on_change_with_progress_name():
+                return name
         return super().get_rec_name(name)
 
     @classmethod
@@ -1790,6 +1795,45 @@ class InvoiceLine(metaclass=PoolMeta):
             index = bisect(above, place(line), key=place)
             result[line.id] = above[index - 1].id if index else None
         return result
+
+    # The fields of the list to enter the progress
+    _entry_fields = {
+        'id', 'progress_section', 'progress_name', 'progress_total_quantity',
+        'progress_unit', 'progress_previous', 'progress_previous_quantity',
+        'progress_current', 'progress_current_quantity',
+        'progress_completed', 'unit_price', 'amount', 'currency'}
+
+    @classmethod
+    def fields_view_get(cls, view_id=None, view_type='form', level=None):
+        ModelData = Pool().get('ir.model.data')
+        view = super().fields_view_get(
+            view_id=view_id, view_type=view_type, level=level)
+        if view['view_id'] == ModelData.get_id(
+                'project_progress_invoice', 'enter_progress_view_list'):
+            columns = {
+                e.get('name')
+                for e in etree.fromstring(view['arch']).iter('field')}
+            # Another module may add a column
+            if columns <= cls._entry_fields:
+                view = {**view, 'fields': cls._get_entry_fields(view)}
+        return view
+
+    @classmethod
+    def _get_entry_fields(cls, view):
+        """
+        Return the definitions of the fields without most of their states
+
+        The client reads a hundred rows again for each that it saves, and all
+        that the states depend on with them.  The items of a draft differ only
+        by being completed.
+        """
+        encoder = PYSONEncoder()
+        states = dict.fromkeys(cls._entry_fields, {})
+        for name in ['progress_current', 'progress_current_quantity']:
+            states[name] = {'readonly': Eval('progress_completed', False)}
+        return {
+            n: {**d, 'states': encoder.encode(states[n])}
+            for n, d in view['fields'].items() if n in states}
 
     @classmethod
     def view_attributes(cls):
@@ -1993,11 +2037,12 @@ class InvoiceLine(metaclass=PoolMeta):
         return line
 
     @classmethod
-    def get_progress_billed(cls, contracts, excluded=()):
+    def get_progress_billed(cls, contracts, excluded=(), items=None):
         """
         Return by id of contract line what the live documents billed
 
-        It includes what was billed before the contract.
+        It includes what was billed before the contract.  Items are ids of
+        contract lines to return no other.
         """
         pool = Pool()
         Invoice = pool.get('account.invoice')
@@ -2008,6 +2053,11 @@ class InvoiceLine(metaclass=PoolMeta):
         live = Invoice._live(invoice)
         if excluded:
             live &= ~invoice.id.in_([i.id for i in excluded])
+        if items is None:
+            which = table.progress_line != Null
+        else:
+            which = fields.SQL_OPERATORS['in'](
+                table.progress_line, list(items))
         is_contract_line = table.id == table.progress_line
         amount = table.progress_current_amount - table.progress_previous_amount
         query = (table
@@ -2034,7 +2084,7 @@ class InvoiceLine(metaclass=PoolMeta):
                         else_=Null)).as_('origin'),
                 where=fields.SQL_OPERATORS['in'](
                     invoice.progress_contract, [int(c) for c in contracts])
-                & (table.progress_line != Null),
+                & which,
                 group_by=[table.progress_line, table.unit_price]))
         if backend.name == 'sqlite':
             sqlite_apply_types(query, [
@@ -2559,25 +2609,6 @@ class _ProgressDeriver:
             a.id for a in Account.browse(list(accounts))
             if a.type and a.type.deposit}
 
-        contracts = {
-            i.progress_contract for i in progress
-            if i.progress_contract and i.progress_contract != i}
-        self.billed = Line.get_progress_billed(
-            contracts, excluded=excluded) if contracts else {}
-
-        # The last total of the items that are credited
-        self.totals = {}
-        self.creditable = {}
-        for invoice in progress:
-            if invoice.progress_credited_invoice:
-                for last in Line.browse([
-                            b.line for b in self.billed.values() if b.line]):
-                    self.totals[last.progress_line.id] = (
-                        last.progress_total_quantity)
-                self.creditable.update(Line.get_progress_creditable(
-                        [invoice.progress_credited_invoice],
-                        excluded=[invoice]))
-
         sale_lines = defaultdict(set)
         for line, values in changes:
             if id_ := self.get_origin_id(line, values, 'sale.line'):
@@ -2610,6 +2641,30 @@ class _ProgressDeriver:
                         and values.get('invoice') == invoice.id
                         and not values.get('progress_line')):
                     values['progress_line'] = contract_lines[id_]
+
+        contracts = {
+            i.progress_contract for i in progress
+            if i.progress_contract and i.progress_contract != i}
+        items = {
+            self.get(l, v, 'progress_line') for l, v in changes} - {None}
+        self.billed = Line.get_progress_billed(
+            contracts, excluded=excluded,
+            # A row is saved as fast whatever the contract has
+            items=items if len(items) <= SLICE else None
+            ) if contracts and items else {}
+
+        # The last total of the items that are credited
+        self.totals = {}
+        self.creditable = {}
+        for invoice in progress:
+            if invoice.progress_credited_invoice:
+                for last in Line.browse([
+                            b.line for b in self.billed.values() if b.line]):
+                    self.totals[last.progress_line.id] = (
+                        last.progress_total_quantity)
+                self.creditable.update(Line.get_progress_creditable(
+                        [invoice.progress_credited_invoice],
+                        excluded=[invoice]))
 
         # The lines of the invoices by item to have each item once
         self.items = defaultdict(dict)

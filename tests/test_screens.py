@@ -87,6 +87,64 @@ def test_no_progress_of_a_line_on_no_invoice(invoice):
         Wizard('account.invoice.set_progress', [line])
 
 
+def get_view(model, id_):
+    view = call('ir.model.data', 'get_id', 'project_progress_invoice', id_)
+    return call(model, 'fields_view_get', view, 'tree')
+
+
+def get_entry_view():
+    return get_view('account.invoice.line', 'enter_progress_view_list')
+
+
+def test_rows_read_nothing_that_is_not_shown():
+    view = get_entry_view()
+    columns = etree.fromstring(view['arch']).findall('field')
+    shown = {c.get('name') for c in columns} | {
+        c.get('symbol') for c in columns if c.get('symbol')}
+    assert view['fields'].keys() - shown == {'id', 'currency'}
+
+
+def test_current_is_readonly_on_a_completed_row():
+    def get_readonly(**values):
+        decoder = PYSONDecoder(values)
+        return {
+            n for n, f in get_entry_view()['fields'].items()
+            if decoder.decode(f['states']).get('readonly')}
+
+    currents = {'progress_current', 'progress_current_quantity'}
+    assert get_readonly(progress_completed=True) == currents
+    assert not get_readonly(progress_completed=False)
+
+
+def test_an_added_column_keeps_its_states():
+    View = Model.get('ir.ui.view')
+    light = get_entry_view()
+    added = View(
+        model='account.invoice.line', inherit=View(light['view_id']),
+        data="""
+            <data>
+                <xpath expr="/tree/field[@name='amount']" position="after">
+                    <field name="note"/>
+                </xpath>
+            </data>""")
+    added.save()
+    try:
+        fields = get_entry_view()['fields']
+        decoder = PYSONDecoder({'type': 'line', 'invoice_state': 'posted'})
+        assert 'invoice_state' in fields
+        assert decoder.decode(fields['amount']['states'])
+    finally:
+        added.delete()
+    assert get_entry_view() == light
+
+
+def test_rows_have_the_name_of_their_item(invoice):
+    _, line, _ = invoice.click('enter_progress')
+    assert line.rec_name == line.progress_name
+    line = Model.get('account.invoice.line')(line.id)
+    assert line.rec_name.endswith(invoice.rec_name)
+
+
 def test_lines_know_if_they_are_on_progress():
     # The second one comes from the cache
     for _ in range(2):
@@ -168,8 +226,5 @@ def test_relates_of_what_a_project_bills():
             {'cancel', 'draft', 'validate_invoice', 'post'}),
         ])
 def test_buttons_of_the_records_selected_in_a_list(model, id_, buttons):
-    view = call(
-        'ir.model.data', 'get_id', 'project_progress_invoice', id_)
-    view = call(model, 'fields_view_get', view, 'tree')
-    arch = etree.fromstring(view['arch'])
+    arch = etree.fromstring(get_view(model, id_)['arch'])
     assert {b.get('name') for b in arch.iter('button')} == buttons
