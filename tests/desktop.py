@@ -82,8 +82,15 @@ def records(gtk, query):
     (intervention,), = query("""
         SELECT id FROM project_intervention WHERE state = 'invoiced'
         """)
+    (valued,), = query("""
+        SELECT DISTINCT invoice FROM account_invoice_line
+        WHERE intervention = ?
+        """, [intervention])
     return {
         'account.invoice': invoice,
+        # What it bills is in no contract
+        ('act_advance_invoice_relate', 'account.invoice'): valued,
+        ('act_intervention_relate', 'account.invoice'): valued,
         'account.invoice.line': line,
         'party.party': party,
         'project.advance_invoice': advance,
@@ -99,10 +106,10 @@ def test_views(gtk, query, records, subtests):
         # None is empty
         assert all(count for _, count in views)
 
-    def get_data(model):
-        if model not in records:
+    def get_data(name, model):
+        record = records.get((name, model), records.get(model))
+        if not record:
             return {}
-        record = records[model]
         return {'model': model, 'id': record, 'ids': [record]}
 
     # Those of no menu and no model are opened by buttons of the invoice
@@ -116,7 +123,7 @@ def test_views(gtk, query, records, subtests):
             ORDER BY data.fs_id, keyword.model
             """, [MODULE]):
         with subtests.test(name, model=model):
-            data = get_data(model)
+            data = get_data(name, model)
             if name == 'act_progress_invoice':
                 data['res_id'] = data['ids']
             gtk.run('open_action', action, data)
@@ -130,7 +137,7 @@ def test_views(gtk, query, records, subtests):
             ORDER BY data.fs_id
             """, [MODULE]):
         with subtests.test(name):
-            gtk.run('open_action', action, get_data(model))
+            gtk.run('open_action', action, get_data(name, model))
             look(name)
 
     for module, name in EXTENDED:
