@@ -22,8 +22,8 @@ from stories import (
     PAID, bill_after, bill_second, copy_invoice, create_same_invoices,
     invoice_tasks, make_manual_invoice, make_next_invoice,
     make_progress_invoice, post_manual_invoice, post_next_invoice,
-    read_manual_invoices, read_progress_invoices, read_residuals,
-    sum_residuals, type_percent, type_quantity, value_interventions)
+    read_manual_invoices, read_progress_invoices, read_residuals, save_line,
+    save_row, sum_residuals, type_percent, type_quantity, value_interventions)
 import trytond.config as config
 from trytond import __series__, backend
 from trytond.cache import Cache
@@ -79,6 +79,12 @@ def get_percent_row(lines):
         type_percent, type_quantity)
 
 
+def get_entry_row(lines):
+    return get_line_row(
+        lines, "Row of Enter Progress saved", "a line in the form", 1.00,
+        save_row, save_line)
+
+
 def get_contract_row(lines, invoices):
     return Row(
         "After n invoices, make and post", invoices, "after the first", 1.10,
@@ -96,6 +102,8 @@ def get_rows(few, many, invoices):
         get_percent_row(many),
         Row("Percent typed", many, f"on {few} lines", 1.10,
             partial(type_percent, many), partial(type_percent, few)),
+        get_entry_row(few),
+        get_entry_row(many),
         get_contract_row(few, invoices),
         Row("List and forms", few, "of plain invoices", 1.15,
             partial(read_progress_invoices, contracts, few // contracts),

@@ -30,15 +30,16 @@ from trytond.transaction import Transaction
 
 MODULE = 'project_progress_invoice'
 CALLS = 200  # of one value typed, for each takes milliseconds only
+ROWS = 100  # that a client reads again around the one that it saves
 DAYS = 10_000  # sold in advance, more than what is measured uses
 # Sums of what Tryton computes for each document of a contract
 PAID = {'progress_paid_amount', 'progress_amount_to_pay'}
 
 
-def call(model, method, *args):
+def call(model, method, *args, **context):
     "Call the server as a client does"
     proxy = Model.get(model)._proxy
-    return getattr(proxy, method)(*args, get_config().context)
+    return getattr(proxy, method)(*args, {**get_config().context, **context})
 
 
 def search(model, *domain):
@@ -53,7 +54,9 @@ def get_lines(invoice):
     return call(
         'account.invoice.line', 'search_read',
         [('invoice', '=', invoice), ('type', '=', 'line')], 0, None,
-        [('id', 'ASC')], ['amount', 'progress_total_quantity'])
+        [('id', 'ASC')], [
+            'quantity', 'amount', 'progress_total_quantity',
+            'progress_current'])
 
 
 def check(invoice, state, count, **amounts):
@@ -251,6 +254,11 @@ def get_names(view, excluded=(), prefix=''):
     return names
 
 
+def get_view(name):
+    view, = search('ir.ui.view', ('module', '=', MODULE), ('name', '=', name))
+    return view
+
+
 def read_views(invoices, lines, views, excluded=()):
     list_, form = [
         sorted(get_names(
@@ -282,12 +290,10 @@ def get_manual_invoices(count):
 
 
 def read_progress_invoices(contracts, invoices, excluded=()):
-    view, = search(
-        'ir.ui.view', ('module', '=', MODULE),
-        ('name', '=', 'progress_invoice_list'))
     yield from read_views(
         get_progress_invoices(contracts, invoices), 2,
-        [(view, 'tree'), (None, 'form')], excluded)
+        [(get_view('progress_invoice_list'), 'tree'), (None, 'form')],
+        excluded)
 
 
 def read_manual_invoices(count):
@@ -357,6 +363,52 @@ def type_percent(lines):
 
 def type_quantity(lines):
     yield from send(get_quantity_calls(lines), amount=Decimal(50))
+
+
+def save_row(lines):
+    "Type a percent in a row of Enter Progress and save it as a client does"
+    calls = get_percent_calls(lines)
+    rows = get_lines(get_contract(lines).last)[:ROWS]
+    ids = [r['id'] for r in rows]
+    view = call(
+        'account.invoice.line', 'fields_view_get',
+        get_view('enter_progress_list'), 'tree')
+    names = sorted(get_names(view) | {'rec_name'})
+    percent = .6 if rows[0]['progress_current'] == .5 else .5
+    yield
+    for on_change in calls:
+        on_change()
+    call('account.invoice.line', 'write', ids[:1], {
+            'progress_current': percent,
+            'progress_current_quantity': percent,
+            })
+    rows = call(
+        'account.invoice.line', 'read', ids, names, progress_columns=True)
+    yield
+    assert [
+        r['progress_current'] for r in rows if r['id'] == ids[0]] == [percent]
+
+
+def save_line(lines):
+    "Type a quantity in the form of an invoice and save it as a client does"
+    calls = get_quantity_calls(lines)
+    invoice = get_plain(lines)
+    names = sorted(get_names(
+            call('account.invoice', 'fields_view_get', None, 'form'),
+            get_own_fields()))
+    line, *_ = get_lines(invoice)
+    quantity = line['quantity'] + 1
+    yield
+    for on_change in calls:
+        on_change()
+    call('account.invoice', 'write', [invoice], {
+            'lines': [('write', [line['id']], {'quantity': quantity})],
+            })
+    values, = call('account.invoice', 'read', [invoice], names)
+    yield
+    assert len(values['lines.']) == lines
+    line, *_ = get_lines(invoice)
+    assert line['quantity'] == quantity
 
 
 # Interventions and advances
