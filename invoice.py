@@ -1311,11 +1311,15 @@ class Invoice(metaclass=PoolMeta):
             return lines
         # The tax of a sum is the sum of the taxes: compute it once
         sums = defaultdict(list)
+        apart = {}
         for line in lines:
             taxes, amount, quantity, date = line
-            key = (tuple(taxes), date, amount < 0)
+            taxes = tuple(taxes)
+            if taxes not in apart:
+                apart[taxes] = has_fixed_tax(taxes) or has_tax_on_tax(taxes)
+            key = (taxes, date, amount < 0)
             if (quantity != 1 or amount != self.currency.round(amount)
-                    or has_fixed_tax(taxes) or has_tax_on_tax(taxes)):
+                    or apart[taxes]):
                 key += (len(sums),)
             sums[key].append(line)
         return [
@@ -1331,35 +1335,43 @@ class Invoice(metaclass=PoolMeta):
         """
         pool = Pool()
         Line = pool.get('account.invoice.line')
+        LineTax = pool.get('account.invoice.line-account.tax')
         Tax = pool.get('account.tax')
+        cursor = Transaction().connection.cursor()
+        line = Line.__table__()
+        line_tax = LineTax.__table__()
+        cursor.execute(*line_tax
+            .join(line, condition=line_tax.line == line.id)
+            .select(
+                line_tax.line, line_tax.tax,
+                where=line.invoice == self.id,
+                order_by=[line_tax.line, line_tax.tax]))
+        ids = defaultdict(tuple)
+        for line_id, tax in cursor:
+            ids[line_id] += (tax,)
+        cursor.execute(*line.select(
+                line.id, line.progress_line, line.progress_previous_amount,
+                line.progress_current_amount, line.quantity, line.taxes_date,
+                where=(line.invoice == self.id) & (line.type == 'line'),
+                order_by=[line.sequence.nulls_first, line.id]))
+        lines = cursor.fetchall()
         with without_check_access():
-            lines = Line.search_read([
-                    ('invoice', '=', self.id),
-                    ('type', '=', 'line'),
-                    ],
-                fields_names=[
-                    'progress_line', 'progress_previous_amount',
-                    'progress_current_amount', 'quantity', 'taxes',
-                    'taxes_date'])
-        others = {
-            l.id: l for l in Line.browse([
-                    l['id'] for l in lines if not l['progress_line']])}
-        taxes = {
-            t.id: t for t in Tax.browse(list(
-                    set().union(*(l['taxes'] for l in lines))))}
-        date = self.tax_date
-        taxable_lines = []
-        for line in lines:
-            if line['id'] in others:
-                taxable_lines += others[line['id']].taxable_lines
-            else:
-                taxable_lines += set_base([(
-                            [taxes[t] for t in line['taxes']], None, None,
-                            line['taxes_date'] or date)],
-                    self.currency.round(
-                        line['progress_current_amount']
-                        - line['progress_previous_amount']),
-                    line['quantity'])
+            others = {
+                l.id: l for l in Line.browse([
+                        id_ for id_, progress_line, *_ in lines
+                        if not progress_line])}
+            taxes = {
+                i: Tax.sort_taxes(Tax.browse(i))
+                for i in {ids[l[0]] for l in lines}}
+            tax_date = self.tax_date
+            taxable_lines = []
+            for id_, progress_line, previous, current, quantity, date in lines:
+                if not progress_line:
+                    taxable_lines += others[id_].taxable_lines
+                else:
+                    taxable_lines += set_base(
+                        [(taxes[ids[id_]], None, None, date or tax_date)],
+                        self.currency.round(current - previous), quantity)
         return taxable_lines
 
     def _credit(self, **values):
