@@ -1340,15 +1340,18 @@ class Invoice(metaclass=PoolMeta):
         cursor = Transaction().connection.cursor()
         line = Line.__table__()
         line_tax = LineTax.__table__()
+        tax = Tax.__table__()
+        # In the order of the taxes of a line
         cursor.execute(*line_tax
             .join(line, condition=line_tax.line == line.id)
+            .join(tax, condition=line_tax.tax == tax.id)
             .select(
-                line_tax.line, line_tax.tax,
+                line.id, tax.id,
                 where=line.invoice == self.id,
-                order_by=[line_tax.line, line_tax.tax]))
+                order_by=[tax.sequence, tax.id]))
         ids = defaultdict(tuple)
-        for line_id, tax in cursor:
-            ids[line_id] += (tax,)
+        for line_id, tax_id in cursor:
+            ids[line_id] += (tax_id,)
         cursor.execute(*line.select(
                 line.id, line.progress_line, line.progress_previous_amount,
                 line.progress_current_amount, line.quantity, line.taxes_date,
@@ -1361,8 +1364,7 @@ class Invoice(metaclass=PoolMeta):
                         id_ for id_, progress_line, *_ in lines
                         if not progress_line])}
             taxes = {
-                i: Tax.sort_taxes(Tax.browse(i))
-                for i in {ids[l[0]] for l in lines}}
+                i: Tax.browse(i) for i in {ids[l[0]] for l in lines}}
             tax_date = self.tax_date
             taxable_lines = []
             for id_, progress_line, previous, current, quantity, date in lines:
@@ -1782,10 +1784,10 @@ class InvoiceLine(metaclass=PoolMeta):
                 and self.invoice and self.invoice.progress):
             # To recognize the section
             return self.summary
-        if Transaction().context.get('progress_columns'):
-            # The quantity and the invoice are beside it
-            if name := self.on_change_with_progress_name():
-                return name
+        if Transaction().context.get('progress_entry'):
+            # All the rows are of one invoice, their quantities are beside
+            if item := self.on_change_with_progress_name():
+                return item
         return super().get_rec_name(name)
 
     @classmethod

@@ -30,7 +30,9 @@ from trytond.transaction import Transaction
 
 MODULE = 'project_progress_invoice'
 CALLS = 200  # of one value typed, for each takes milliseconds only
-ROWS = 100  # that a client reads again around the one that it saves
+# What the web client reads again around a row that it saves, and of the lines
+# in a form
+ROWS, SHOWN = 100, 20
 DAYS = 10_000  # sold in advance, more than what is measured uses
 # Sums of what Tryton computes for each document of a contract
 PAID = {'progress_paid_amount', 'progress_amount_to_pay'}
@@ -374,6 +376,13 @@ def save_row(lines):
         'account.invoice.line', 'fields_view_get',
         get_view('enter_progress_list'), 'tree')
     names = sorted(get_names(view) | {'rec_name'})
+    # The list has less to send than the form
+    fields = view['fields'].keys()
+    calls = [
+        partial(
+            c.func, {n: v for n, v in c.args[0].items() if n in fields},
+            *c.args[1:])
+        for c in calls]
     percent = .6 if rows[0]['progress_current'] == .5 else .5
     yield
     for on_change in calls:
@@ -383,7 +392,8 @@ def save_row(lines):
             'progress_current_quantity': percent,
             })
     rows = call(
-        'account.invoice.line', 'read', ids, names, progress_columns=True)
+        'account.invoice.line', 'read', ids, names, progress_columns=True,
+        progress_entry=True)
     yield
     assert [
         r['progress_current'] for r in rows if r['id'] == ids[0]] == [percent]
@@ -404,7 +414,8 @@ def save_line(lines):
     call('account.invoice', 'write', [invoice], {
             'lines': [('write', [line['id']], {'quantity': quantity})],
             })
-    values, = call('account.invoice', 'read', [invoice], names)
+    values, = call(
+        'account.invoice', 'read', [invoice], names, related_read_limit=SHOWN)
     yield
     assert len(values['lines.']) == lines
     line, *_ = get_lines(invoice)

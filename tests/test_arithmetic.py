@@ -357,6 +357,11 @@ def test_saved_lines_are_taxed_as_each_of_them(round_taxes):
     first = create_invoice(
         (3, '3.3333', "Taxed Service"), (10, '10'), (7, '1'), (5, '7'))
     first.lines[2].taxes.append(fee)
+    # PostgreSQL puts it before those without sequence
+    exempt = create_tax(Decimal(0))
+    exempt.sequence = 10
+    exempt.save()
+    first.lines[2].taxes.append(exempt)
     set_current(first, .3333, .5, .1, .2)
     first.click('post')
     second = next_invoice(first, .3333, .75, .2, .2, post=False)
@@ -375,7 +380,7 @@ def test_saved_lines_are_taxed_as_each_of_them(round_taxes):
         assert [
             (len(taxes), amount * (-1 if quantity < 0 else 1))
             for taxes, amount, quantity, _ in taxable_lines] == [
-                (1, Decimal('1.11')), (0, 25), (1, 1), (0, -12)]
+                (1, Decimal('1.11')), (0, 25), (2, 1), (0, -12)]
         assert taxable_lines == list(chain.from_iterable(
                 l.taxable_lines for l in invoice.lines))
         date = invoice.tax_date
