@@ -484,11 +484,13 @@ class AdvanceInvoice(
         quantities, amounts = {}, {}
         for id_, digits, opening, quantity, amount in rows:
             # SQLite uses float for sum and would leave -0
-            amount = round(amount, digits) + openings.get(id_, 0)
+            amount = round(amount, digits) + 0
+            if opening:
+                amount += openings[id_]
+                quantity += opening
             amounts[id_] = amount
             # The value rules
-            quantities[id_] = (
-                round(quantity + (opening or 0), 10) if amount else 0.)
+            quantities[id_] = round(quantity, 10) if amount else 0.
         figures = {
             'residual_quantity': quantities,
             'residual_amount': amounts,
