@@ -480,7 +480,7 @@ class AdvanceInvoice(
         rows = cursor.fetchall()
         openings = {
             a.id: a.get_value(a.opening_quantity) for a in cls.browse(
-                [id_ for id_, _, opening, *_ in rows if opening])}
+                [id_ for id_, _, opening, _, _ in rows if opening])}
         quantities, amounts = {}, {}
         for id_, digits, opening, quantity, amount in rows:
             # SQLite uses float for sum and would leave -0
