@@ -25,13 +25,13 @@ from trytond.transaction import (
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
+from .common import (
+    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, get_boolean_domain,
+    let_readonly, lock_together, set_base, to_quantity)
 from .exceptions import (
     AdvanceAccessError, AdvanceAssociationError, AdvanceDepositError,
     AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError,
     ProgressContractError)
-from .invoice import (
-    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, get_boolean_domain,
-    let_readonly, lock_together, set_base, to_quantity)
 from .sale import SalePriceMixin
 
 

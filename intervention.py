@@ -26,10 +26,9 @@ from trytond.transaction import (
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .advance import ValorizeMixin
+from .common import LIMIT, OPEN, SLICE, ReadonlyMixin, editable, lock_together
 from .exceptions import (
     InterventionAccessError, InterventionError, InterventionValidationError)
-from .invoice import (
-    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, lock_together)
 from .sale import SalePriceMixin
 
 # The most interventions that are valued at once when there are workers

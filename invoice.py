@@ -1,12 +1,10 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
-import copy
 import math
 from bisect import bisect
 from collections import defaultdict, namedtuple
-from decimal import Context, Decimal
-from itertools import chain, groupby
-from operator import attrgetter
+from decimal import Decimal
+from itertools import chain
 
 from lxml import etree
 from sql import Null, Window
@@ -15,7 +13,7 @@ from sql.conditionals import Case
 from sql.functions import CurrentTimestamp, RowNumber
 from sql.operators import Exists
 
-from trytond import __series__, backend
+from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.modules.currency.fields import Monetary
@@ -24,97 +22,26 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If, PYSONEncoder
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
 from trytond.transaction import (
-    Transaction, TransactionError, check_access, without_check_access)
+    Transaction, check_access, without_check_access)
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
+from .common import (
+    OPEN, SLICE, RecordFunction, check_readonly, editable, get_boolean_domain,
+    has_fixed_tax, let_readonly, lock_together, set_base, to_quantity)
 from .exceptions import (
     ProgressAccessError, ProgressChangedError, ProgressCompletedError,
     ProgressContractError, ProgressCreditError, ProgressLineError)
 
-OPEN = ['draft', 'validated']
-# The quantities and prices from which an amount has more digits than a Decimal
-LIMIT = 10 ** 12
-# How many records a query names: it has other parameters as well
-SLICE = backend.MAX_QUERY_PARAMS // 2
-
 Billed = namedtuple('Billed', ['quantity', 'amount', 'unit_price', 'line'])
-
-
-def editable(condition):
-    """
-    Return the states that let the client edit a field when the condition is
-    met but let the server accept the value anyway.
-    """
-    if __series__ == '8.0':
-        return {'readonly': ~condition}
-    else:
-        # Since 8.2 the server enforces readonly
-        return {'editable': condition}
-
-
-def let_readonly(field, condition):
-    "Keep also the client from editing the field when the condition is met"
-    if __series__ == '8.0':
-        field.states['readonly'] = (
-            field.states.get('readonly', False) | condition)
-    else:
-        # Since 8.2 the server enforces readonly
-        field.states['editable'] = (
-            field.states.get('editable', True) & ~condition)
-
-
-def to_quantity(value):
-    """
-    Return the quantity as Decimal without the noise of the float.
-
-    10 decimals are more than any unit has and less than what a float loses.
-    """
-    return Decimal(str(value or 0)).quantize(
-        Decimal('1E-10'), context=Context(prec=400))
 
 
 def same_quantity(a, b):
     return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-10)
 
 
-def get_boolean_domain(clause, true, false):
-    "Return the domain of the clause on a boolean from those of its values"
-    _, operator, value = clause
-    values = value if operator in {'in', 'not in'} else [value]
-    values = set(map(bool, values))
-    if operator in {'!=', 'not in'}:
-        values = {True, False} - values
-    return ['OR',
-        ('id', '=', -1),
-        *(d for v, d in [(True, true), (False, false)] if v in values)]
-
-
-def has_fixed_tax(taxes):
-    return any(t.type == 'fixed' or has_fixed_tax(t.childs) for t in taxes)
-
-
 def has_tax_on_tax(taxes):
     return any(t.update_unit_price or has_tax_on_tax(t.childs) for t in taxes)
-
-
-def set_base(taxable_lines, amount, quantity):
-    """
-    Return the taxable lines with the amount as base
-
-    It has not the noise of a price by quantity, but the taxes of a fixed
-    amount are those of the quantity.
-    """
-    if not quantity and not amount:
-        return []
-    # A change of price is billed without quantity: a negligible one prevents
-    # to tax it again
-    quantity = to_quantity(quantity) or Decimal('1E-10')
-    return [
-        (taxes, amount / quantity, quantity, date)
-        if has_fixed_tax(taxes)
-        else (taxes, amount, 1, date)
-        for taxes, _, _, date in taxable_lines]
 
 
 def point_to_self(records, name):
@@ -133,115 +60,6 @@ def point_to_self(records, name):
         if cls.__name__ in cache:
             for record in records:
                 cache[cls.__name__].pop(record.id, None)
-
-
-class RecordFunction(fields.Function):
-    """
-    A function field whose value on a record is the one of on_change_with
-
-    It is only read with the record for the client, by its column, to let the
-    records of the server be read as without it.
-    """
-
-    def __get__(self, inst, cls):
-        if inst is None:
-            return self
-        return getattr(inst, f'on_change_with_{self.name}')()
-
-    def __copy__(self):
-        return RecordFunction(copy.copy(self._field), self.getter)
-
-    def __deepcopy__(self, memo):
-        return RecordFunction(copy.deepcopy(self._field, memo), self.getter)
-
-
-class _LockTogetherError(TransactionError):
-    def __init__(self, errors):
-        super().__init__()
-        self._errors = errors
-
-    def fix(self, extras):
-        super().fix(extras)
-        for error in self._errors:
-            error.fix(extras)
-
-
-def lock_together(records):
-    """
-    Lock the records of any models
-
-    The transaction restarts once for all of them, not once for each model.
-    """
-    transaction = Transaction()
-    errors = []
-    grouped = [
-        (model, list(m_records)) for model, m_records in groupby(
-            sorted(records, key=attrgetter('__name__')),
-            key=attrgetter('__class__'))]
-    for model, m_records in grouped:
-        try:
-            model.lock(m_records)
-        except TransactionError as error:
-            errors.append(error)
-    if errors:
-        raise _LockTogetherError(errors)
-    if not transaction.database.has_select_for():
-        return
-    # Tryton takes the locks in the statements that decide what the
-    # transaction sees.  If another one commits in between, they are free but
-    # what it did is not seen.  Rows that it modified can not be locked then,
-    # and the transaction starts again.
-    cursor = transaction.connection.cursor()
-    for model, m_records in grouped:
-        table = model.__table__()
-        for sub_records in grouped_slice(m_records, SLICE):
-            cursor.execute(*table.update(
-                    [table.create_date], [table.create_date],
-                    where=fields.SQL_OPERATORS['in'](
-                        table.id, [r.id for r in sub_records])))
-
-
-def check_readonly(cls, names, values, records=None):
-    """
-    Refuse the values that only the server sets
-
-    Values which are those of the records are accepted, as are the default
-    ones when there are no records yet.  Tryton 8.0 leaves it to the client.
-    """
-    if not Transaction().check_access:
-        return
-    for name in names & values.keys():
-        with without_check_access():
-            if records is None:
-                default = cls._defaults.get(name)
-                currents = [default() if default else None]
-            else:
-                currents = [getattr(r, name) for r in records]
-            changed = any(
-                (getattr(c, 'id', c) or None) != (values[name] or None)
-                for c in currents)
-        if changed:
-            raise ProgressAccessError(gettext(
-                    'project_progress_invoice.msg_readonly',
-                    **cls.__names__(field=name)))
-
-
-class ReadonlyMixin:
-    "Let only the server set some fields"
-    __slots__ = ()
-    _readonly_fields = set()
-
-    @classmethod
-    def _before_create(cls, vlist):
-        for values in vlist:
-            check_readonly(cls, cls._readonly_fields, values)
-        return super()._before_create(vlist)
-
-    @classmethod
-    def _before_write(cls, *args):
-        for records, values in zip(args[::2], args[1::2]):
-            check_readonly(cls, cls._readonly_fields, values, records)
-        return super()._before_write(*args)
 
 
 def add_values(result, extras):

@@ -15,9 +15,9 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, Id
 from trytond.transaction import Transaction, without_check_access
 
+from .common import editable, lock_together
 from .exceptions import (
     AdvanceAccessError, AdvanceSetupError, DepositAccountWarning)
-from .invoice import editable, lock_together
 
 
 class ProjectType(

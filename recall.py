@@ -9,9 +9,9 @@ from trytond.i18n import gettext
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import without_check_access
 
+from .common import OPEN
 from .exceptions import (
     AdvanceDepositError, AdvanceResidualError, ProgressImportError)
-from .invoice import OPEN
 
 
 class Sale(metaclass=PoolMeta):

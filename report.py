@@ -9,8 +9,8 @@ from trytond.pool import Pool
 from trytond.tools import firstline
 from trytond.transaction import Transaction, without_check_access
 
+from .common import OPEN
 from .exceptions import ProgressContractError
-from .invoice import OPEN
 
 Section = namedtuple('Section', ['title', 'lines'])
 Document = namedtuple('Document', ['invoice', 'billed', 'paid', 'due'])

@@ -17,10 +17,10 @@ from trytond.pyson import Eval
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
+from .common import (
+    OPEN, SLICE, ReadonlyMixin, RecordFunction, lock_together, to_quantity)
 from .exceptions import PriceError, ProgressAccessError, ProgressImportError
-from .invoice import (
-    OPEN, SLICE, ReadonlyMixin, RecordFunction, lock_together, same_quantity,
-    to_quantity)
+from .invoice import same_quantity
 
 
 @contextmanager
