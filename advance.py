@@ -32,7 +32,7 @@ from .exceptions import (
     AdvanceAccessError, AdvanceAssociationError, AdvanceDepositError,
     AdvanceInvoiceError, AdvanceResidualError, AdvanceSetupError,
     ProgressContractError)
-from .sale import SalePriceMixin
+from .pricing import SalePriceMixin
 
 
 class AdvanceFigures(namedtuple('AdvanceFigures', [

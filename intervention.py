@@ -29,7 +29,7 @@ from .advance import ValorizeMixin
 from .common import LIMIT, OPEN, SLICE, ReadonlyMixin, editable, lock_together
 from .exceptions import (
     InterventionAccessError, InterventionError, InterventionValidationError)
-from .sale import SalePriceMixin
+from .pricing import SalePriceMixin
 
 # The most interventions that are valued at once when there are workers
 LARGE = 100

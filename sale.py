@@ -1,6 +1,5 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
-import math
 from collections import defaultdict
 from contextlib import contextmanager
 from itertools import chain
@@ -19,7 +18,7 @@ from trytond.transaction import Transaction, without_check_access
 
 from .common import (
     OPEN, SLICE, ReadonlyMixin, RecordFunction, lock_together, to_quantity)
-from .exceptions import PriceError, ProgressAccessError, ProgressImportError
+from .exceptions import ProgressAccessError, ProgressImportError
 from .invoice import same_quantity
 
 
@@ -743,73 +742,6 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
         default = default.copy() if default is not None else {}
         default.setdefault('progress', False)
         return super().copy(lines, default=default)
-
-
-class SalePriceMixin:
-    """
-    Give to a record the unit, price, taxes and account of a sale line
-
-    The method _get_sale_line must return the line that would sell it.
-    """
-    __slots__ = ()
-
-    @classmethod
-    def preprocess_values(cls, mode, values):
-        values = super().preprocess_values(mode, values)
-        # Tryton counts the digits of any value
-        if not math.isfinite(values.get('unit_price') or 0):
-            raise PriceError(gettext(
-                    'project_progress_invoice.msg_price_number',
-                    **cls.__names__(field='unit_price')))
-        return values
-
-    @fields.depends(
-        'product', 'unit', 'unit_price', 'taxes', methods=['_get_sale_line'])
-    def on_change_product(self):
-        line = self._get_sale_line()
-        self.taxes = line.taxes
-        if self.product:
-            self.unit = line.unit
-            self.unit_price = line.unit_price
-
-    @fields.depends('product', 'unit_price', methods=['_get_sale_line'])
-    def on_change_quantity(self):
-        if self.product:
-            self.unit_price = self._get_sale_line().unit_price
-
-    @fields.depends(methods=['on_change_quantity'])
-    def on_change_unit(self):
-        self.on_change_quantity()
-
-    @classmethod
-    def set_sale_values(cls, values, names):
-        """
-        Complete the values of a new record with those of a sale line
-
-        The names are those of the fields that tell the sale.
-        """
-        record = cls(**{
-                n: values.get(n) for n in [
-                    *names, 'product', 'unit', 'quantity', 'unit_price']})
-        line = record._get_sale_line()
-        if record.product:
-            values.setdefault('unit', line.unit.id if line.unit else None)
-            values.setdefault('unit_price', line.unit_price)
-        values.setdefault('taxes', [('add', [int(t) for t in line.taxes])])
-
-    @property
-    def revenue_account(self):
-        "The account on which a sale line would be invoiced, if there is one"
-        if self.product:
-            return self.product.account_revenue_used
-        return self._default_revenue_account
-
-    @property
-    def _default_revenue_account(self):
-        pool = Pool()
-        AccountConfiguration = pool.get('account.configuration')
-        return AccountConfiguration(1).get_multivalue(
-            'default_category_account_revenue', company=self.company.id)
 
 
 class Amendment(metaclass=PoolMeta):
