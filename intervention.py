@@ -16,7 +16,6 @@ from trytond.i18n import gettext
 from trytond.model import (
     Index, ModelSQL, ModelView, Workflow, fields, sequence_ordered)
 from trytond.modules.currency.fields import Monetary
-from trytond.modules.party.exceptions import EraseError
 from trytond.modules.product import price_digits
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If, PYSONEncoder
@@ -1383,55 +1382,3 @@ class ValueInterventionsStart(ModelView):
             ('type', '=', 'project'),
             ],
         help="Leave empty for all the projects.")
-
-
-class PartyReplace(metaclass=PoolMeta):
-    __name__ = 'party.replace'
-
-    @classmethod
-    def fields_to_replace(cls):
-        return super().fields_to_replace() + [
-            ('project.intervention', 'party'),
-            ('project.intervention.request', 'party'),
-            ]
-
-
-class PartyErase(metaclass=PoolMeta):
-    __name__ = 'party.erase'
-
-    def check_erase_company(self, party, company):
-        pool = Pool()
-        super().check_erase_company(party, company)
-        records = []
-        for name, domain in [
-                ('project.intervention',
-                    ('state', 'in', ['planned', 'done'])),
-                ('project.intervention.request',
-                    ('state', 'in', ['open', 'planned'])),
-                # The check of account_deposit hides the one of the invoices
-                # and knows only the company of the user
-                ('account.invoice', [
-                        ['OR',
-                            ('progress', '=', True),
-                            ('project_billing', '=', True),
-                            ],
-                        ('state', 'not in', ['paid', 'cancelled']),
-                        ]),
-                ]:
-            records.extend(pool.get(name).search([
-                        ('party', '=', party.id),
-                        ('company', '=', company.id),
-                        domain,
-                        ], limit=1))
-        records.extend(
-            a for a in pool.get('project.advance_invoice').search([
-                    ('company', '=', company.id),
-                    ('residual_amount', '>', 0),
-                    ])
-            if a.party == party)
-        for record in records:
-            raise EraseError(gettext(
-                    'project_progress_invoice.msg_erase_party',
-                    party=party.rec_name,
-                    company=company.rec_name,
-                    record=record.rec_name))
