@@ -8,13 +8,11 @@ from sql import Null
 from sql.conditionals import Case
 
 from trytond.i18n import gettext
-from trytond.model import (
-    Index, fields)
+from trytond.model import Index, fields
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
-from trytond.transaction import (
-    Transaction, without_check_access)
+from trytond.transaction import Transaction, without_check_access
 
 from .common import OPEN, let_readonly, set_base, to_quantity
 from .exceptions import (

@@ -1,31 +1,12 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
 import math
-from contextlib import contextmanager
-
 
 from trytond.i18n import gettext
 from trytond.model import fields
 from trytond.pool import Pool
 
 from .exceptions import PriceError
-
-
-@contextmanager
-def without_documents(lines):
-    """
-    Keep Tryton from reading what billed each of the sale lines on progress
-
-    It would read all lines of all documents, where one query sums them.
-    """
-    caches = [l._local_cache[l.id] for l in lines if l.progress]
-    for cache in caches:
-        cache['invoice_lines'] = ()
-    try:
-        yield
-    finally:
-        for cache in caches:
-            cache._pop('invoice_lines', None)
 
 
 class SalePriceMixin:
