@@ -1,5 +1,6 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
+import copy
 import math
 from bisect import bisect
 from collections import defaultdict, namedtuple
@@ -27,11 +28,12 @@ from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
 from .common import (
-    OPEN, SLICE, RecordFunction, check_readonly, editable, get_boolean_domain,
-    has_fixed_tax, let_readonly, lock_together, set_base, to_quantity)
+    OPEN, SLICE, check_readonly, editable, get_boolean_domain, has_fixed_tax,
+    let_readonly, lock_together, set_base, to_quantity)
 from .exceptions import (
     ProgressAccessError, ProgressChangedError, ProgressCompletedError,
     ProgressContractError, ProgressCreditError, ProgressLineError)
+from .invoice import RecordFunction
 
 Billed = namedtuple('Billed', ['quantity', 'amount', 'unit_price', 'line'])
 
@@ -60,6 +62,26 @@ def point_to_self(records, name):
         if cls.__name__ in cache:
             for record in records:
                 cache[cls.__name__].pop(record.id, None)
+
+
+class RecordFunction(fields.Function):
+    """
+    A function field whose value on a record is the one of on_change_with
+
+    It is only read with the record for the client, by its column, to let the
+    records of the server be read as without it.
+    """
+
+    def __get__(self, inst, cls):
+        if inst is None:
+            return self
+        return getattr(inst, f'on_change_with_{self.name}')()
+
+    def __copy__(self):
+        return RecordFunction(copy.copy(self._field), self.getter)
+
+    def __deepcopy__(self, memo):
+        return RecordFunction(copy.deepcopy(self._field, memo), self.getter)
 
 
 def add_values(result, extras):

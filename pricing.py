@@ -4,9 +4,39 @@ import math
 
 from trytond.i18n import gettext
 from trytond.model import fields
-from trytond.pool import Pool
+from trytond.pool import Pool, PoolMeta
 
 from .exceptions import PriceError
+
+
+class Sale(metaclass=PoolMeta):
+    __name__ = 'sale.sale'
+
+    @classmethod
+    def get_pricing_line(
+            cls, company, party, currency, product=None, unit=None,
+            quantity=None, unit_price=None, sale_date=None):
+        """
+        Return a line, not to be saved, with the unit, the unit price and the
+        taxes that a sale of the quantity to the party would have
+        """
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        sale = cls(
+            company=company, currency=currency, party=party,
+            sale_date=sale_date, lines=[])
+        sale.on_change_party()
+        sale.currency = currency
+        line = SaleLine(
+            sale=sale, type='line', company=company, product=product,
+            quantity=quantity, unit=unit, unit_price=unit_price)
+        line.taxes = line.compute_taxes(party)
+        if product:
+            category = product.default_uom_category
+            if not unit or unit.category != category:
+                line.unit = product.sale_uom or product.default_uom
+            line.unit_price = line.compute_unit_price()
+        return line
 
 
 class SalePriceMixin:

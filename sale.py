@@ -16,10 +16,9 @@ from trytond.pyson import Eval
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from .common import (
-    OPEN, SLICE, ReadonlyMixin, RecordFunction, lock_together, to_quantity)
+from .common import OPEN, SLICE, ReadonlyMixin, lock_together, to_quantity
 from .exceptions import ProgressAccessError, ProgressImportError
-from .invoice import same_quantity
+from .invoice import RecordFunction, same_quantity
 
 
 @contextmanager
@@ -59,32 +58,6 @@ class Sale(metaclass=PoolMeta):
                     'depends': ['state', 'invoice_method'],
                     },
                 })
-
-    @classmethod
-    def get_pricing_line(
-            cls, company, party, currency, product=None, unit=None,
-            quantity=None, unit_price=None, sale_date=None):
-        """
-        Return a line, not to be saved, with the unit, the unit price and the
-        taxes that a sale of the quantity to the party would have
-        """
-        pool = Pool()
-        SaleLine = pool.get('sale.line')
-        sale = cls(
-            company=company, currency=currency, party=party,
-            sale_date=sale_date, lines=[])
-        sale.on_change_party()
-        sale.currency = currency
-        line = SaleLine(
-            sale=sale, type='line', company=company, product=product,
-            quantity=quantity, unit=unit, unit_price=unit_price)
-        line.taxes = line.compute_taxes(party)
-        if product:
-            category = product.default_uom_category
-            if not unit or unit.category != category:
-                line.unit = product.sale_uom or product.default_uom
-            line.unit_price = line.compute_unit_price()
-        return line
 
     @classmethod
     def check_method(cls, sales, field_names=None):
