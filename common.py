@@ -3,6 +3,7 @@
 """
 What the invoices of progress and those of projects stand on
 """
+import copy
 from decimal import Context, Decimal
 from itertools import groupby
 from operator import attrgetter
@@ -89,6 +90,26 @@ def set_base(taxable_lines, amount, quantity):
         if has_fixed_tax(taxes)
         else (taxes, amount, 1, date)
         for taxes, _, _, date in taxable_lines]
+
+
+class RecordFunction(fields.Function):
+    """
+    A function field whose value on a record is the one of on_change_with
+
+    It is only read with the record for the client, by its column, to let the
+    records of the server be read as without it.
+    """
+
+    def __get__(self, inst, cls):
+        if inst is None:
+            return self
+        return getattr(inst, f'on_change_with_{self.name}')()
+
+    def __copy__(self):
+        return RecordFunction(copy.copy(self._field), self.getter)
+
+    def __deepcopy__(self, memo):
+        return RecordFunction(copy.deepcopy(self._field, memo), self.getter)
 
 
 class _LockTogetherError(TransactionError):

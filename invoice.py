@@ -1,6 +1,5 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
-import copy
 import math
 from bisect import bisect
 from collections import defaultdict, namedtuple
@@ -33,7 +32,6 @@ from .common import (
 from .exceptions import (
     ProgressAccessError, ProgressChangedError, ProgressCompletedError,
     ProgressContractError, ProgressCreditError, ProgressLineError)
-from .invoice import RecordFunction
 
 Billed = namedtuple('Billed', ['quantity', 'amount', 'unit_price', 'line'])
 
@@ -62,26 +60,6 @@ def point_to_self(records, name):
         if cls.__name__ in cache:
             for record in records:
                 cache[cls.__name__].pop(record.id, None)
-
-
-class RecordFunction(fields.Function):
-    """
-    A function field whose value on a record is the one of on_change_with
-
-    It is only read with the record for the client, by its column, to let the
-    records of the server be read as without it.
-    """
-
-    def __get__(self, inst, cls):
-        if inst is None:
-            return self
-        return getattr(inst, f'on_change_with_{self.name}')()
-
-    def __copy__(self):
-        return RecordFunction(copy.copy(self._field), self.getter)
-
-    def __deepcopy__(self, memo):
-        return RecordFunction(copy.deepcopy(self._field, memo), self.getter)
 
 
 def add_values(result, extras):
@@ -312,22 +290,6 @@ class Invoice(metaclass=PoolMeta):
                 self.on_change_party()
                 self.invoice_address = previous.invoice_address
                 self.payment_term = previous.payment_term
-
-    @classmethod
-    def _live(cls, invoice):
-        """
-        Return the SQL expression to test that the invoice table bills.
-
-        A credit note whose move cancels its cancelled invoice bills nothing
-        as the cancelled invoice does no more.
-        """
-        cancelled = cls.__table__()
-        return (
-            invoice.state.in_(['posted', 'paid'])
-            & ~Exists(cancelled.select(
-                    cancelled.id,
-                    where=(cancelled.cancel_move == invoice.move)
-                    & (cancelled.state == 'cancelled'))))
 
     @classmethod
     def _progress_closed(cls, contract):
@@ -607,46 +569,12 @@ class Invoice(metaclass=PoolMeta):
             ]
 
     @classmethod
-    def _lock_billing(cls, invoices, post=False):
-        """
-        Lock what the invoices bill and, to post, also the sequences
-
-        It must be called before any sum because it may restart the
-        transaction.
-        """
-        invoices = [i for i in invoices if i._is_billing]
-        to_lock = cls._get_billing_records(invoices)
-        if post:
-            to_lock.extend(cls._get_posting_sequences(invoices))
-        lock_together(to_lock)
-
-    @classmethod
     def _get_billing_records(cls, invoices):
-        "Return the records that one invoice can bill at a time"
-        records = [s for i in invoices if i.progress for s in i.sales]
+        records = super()._get_billing_records(invoices)
+        records.extend(s for i in invoices if i.progress for s in i.sales)
         records.extend(
             i.progress_contract for i in invoices if i.progress_contract)
         return records
-
-    @classmethod
-    def _get_posting_sequences(cls, invoices):
-        "Return the sequences that number the invoices and their moves"
-        pool = Pool()
-        Date = pool.get('ir.date')
-        Period = pool.get('account.period')
-        sequences = []
-        for invoice in invoices:
-            if not invoice.number:
-                sequences.append(invoice._number_sequence()[0])
-            if not invoice.move:
-                with Transaction().set_context(company=invoice.company.id):
-                    today = Date.today()
-                period = Period.find(
-                    invoice.company,
-                    date=invoice.accounting_date
-                    or invoice.invoice_date or today)
-                sequences.append(period.move_sequence_used)
-        return sequences
 
     @classmethod
     def check_progress_open(cls, contract, invoice=None):
@@ -749,8 +677,7 @@ class Invoice(metaclass=PoolMeta):
 
     @property
     def _is_billing(self):
-        "If a contract or a project depends on its state"
-        return self.progress
+        return super()._is_billing or self.progress
 
     @classmethod
     def _before_create(cls, vlist):
@@ -1001,7 +928,7 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def _check_posting(cls, invoices):
-        "Check again under the lock what could have changed since the draft"
+        super()._check_posting(invoices)
         if progress := [i for i in invoices if i.progress]:
             cls._check_progress_posting(progress)
 
@@ -1036,9 +963,6 @@ class Invoice(metaclass=PoolMeta):
                         previous=last.rec_name if last else ''))
         Line.check_progress([l for i in invoices for l in i.lines], invoices)
 
-    # Buttons themselves to check the access before anything else and because
-    # Tryton 8.2 checks it again for what is called outside of a button
-
     @classmethod
     @ModelView.button
     def validate_invoice(cls, invoices):
@@ -1049,21 +973,9 @@ class Invoice(metaclass=PoolMeta):
         super().validate_invoice(invoices)
 
     @classmethod
-    @ModelView.button
-    def post(cls, invoices):
-        cls._lock_billing(invoices, post=True)
-        super().post(invoices)
-
-    @classmethod
     def _post(cls, invoices):
         pool = Pool()
         Line = pool.get('account.invoice.line')
-        if billing := [i for i in invoices if i._is_billing]:
-            cls._lock_billing(billing, post=True)
-            # The state may be already posted by post_batch or process
-            cls._check_posting([
-                    i for i in billing
-                    if not i.move or i.move.state != 'posted'])
         progress = [i for i in invoices if i.progress]
         Line._set_sale_lines([
                 l.progress_line for i in progress for l in i.lines
@@ -1540,12 +1452,6 @@ class InvoiceLine(metaclass=PoolMeta):
             'account.invoice.line', "Under Section",
             help="The title above the line."),
         'get_progress_section')
-    quantity_unit = RecordFunction(
-        fields.Many2One(
-            'product.uom', "Quantity Unit",
-            help="The unit whose digits the quantity has."),
-        None)
-
     @classmethod
     def __setup__(cls):
         super().__setup__()
@@ -1556,8 +1462,6 @@ class InvoiceLine(metaclass=PoolMeta):
                 (table.progress_line, Index.Range()),
                 (table.invoice, Index.Range()),
                 where=table.progress_line != Null))
-        # The unit never decides the money
-        cls.quantity.digits = 'quantity_unit'
         # Unlike the contract line it has no name to read in the lists
         in_contract = Eval('progress_total_amount', None) != None  # noqa: E711
         # The list to enter the progress has no parent
@@ -1599,11 +1503,14 @@ class InvoiceLine(metaclass=PoolMeta):
     def column_quantity_unit(cls, tables):
         table, _ = tables[None]
         return Case(
-            (table.progress_current_quantity == Null, table.unit), else_=Null)
+            (table.progress_current_quantity != Null, Null),
+            else_=super().column_quantity_unit(tables))
 
-    @fields.depends('unit', 'progress_current_quantity')
+    @fields.depends('progress_current_quantity')
     def on_change_with_quantity_unit(self, name=None):
-        return self.unit if self.progress_current_quantity is None else None
+        if self.progress_current_quantity is not None:
+            return None
+        return super().on_change_with_quantity_unit(name=name)
 
     @fields.depends('product', methods=['on_change_with_summary'])
     def on_change_with_progress_name(self, name=None):
@@ -1990,21 +1897,6 @@ class InvoiceLine(metaclass=PoolMeta):
                 ('origin', 'in', [str(l) for l in sale_lines]),
                 ])
         return {l.origin.id: l.id for l in lines}
-
-    @classmethod
-    def search_credits(cls, lines, domain):
-        """
-        Return for each line of the domain which credits one of the lines, or
-        credits such a credit, the one of the lines
-        """
-        roots = {l: l for l in lines}
-        found = lines
-        while found:
-            found = cls.search([
-                    ('origin', 'in', [str(l) for l in found]), *domain],
-                order=[])
-            roots.update((l, roots[l.origin]) for l in found)
-        return {l: r for l, r in roots.items() if l != r}
 
     @classmethod
     def get_ordinary_billed(cls, sale_lines, states=('posted', 'paid')):
