@@ -1,63 +1,95 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
+"""
+What is billed of a project before it is done
+
+The residual of an advance is what is left of it to cancel:
+
+    residual = opening + billed - cancelled
+
+* opening: what was billed outside of Tryton, its quantity by the unit price
+* billed: the lines of live documents that bill the advance, less those that
+  credit them
+* cancelled: the lines of live and open documents that cancel it, less those
+  of live documents that give it back
+
+each in the currency of the company, to the cent, and in the unit of the
+advance.  The amount rules: the quantity of a residual of 0.00 is 0.  What an
+open credit note is about to credit is no more available.
+
+It is the contract liability of IFRS 15, paragraph 106: what the customer paid,
+or owes, for what is not yet delivered.
+"""
 import datetime as dt
-import math
 from collections import defaultdict, namedtuple
 from decimal import Decimal
+from functools import cached_property
+from itertools import chain
 
-from sql import Null
 from sql.aggregate import Sum
 from sql.conditionals import Case, Coalesce
-from sql.functions import Floor, Mod, Round
+from sql.functions import Round
 
 from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import (
     ModelSQL, ModelView, fields, sequence_ordered)
 from trytond.modules.currency.fields import Monetary
-from trytond.modules.product import price_digits
 from trytond.pool import Pool
 from trytond.pyson import Bool, Date, Eval, Id, If
-from trytond.tools import firstline, grouped_slice, sqlite_apply_types
+from trytond.tools import grouped_slice, sqlite_apply_types
 from trytond.transaction import (
     Transaction, check_access, without_check_access)
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
 from .common import (
-    LIMIT, OPEN, SLICE, ReadonlyMixin, editable, get_boolean_domain,
-    lock_together, to_quantity)
+    LIMIT, OPEN, SLICE, ReadonlyMixin, check_readable, editable,
+    get_boolean_domain, lock_together, to_quantity)
 from .exceptions import (
     AdvanceAccessError, AdvanceAssociationError, AdvanceInvoiceError,
     AdvanceResidualError, AdvanceSetupError)
-from .pricing import SalePriceMixin
+from .pricing import PricingMixin
+
+_Figures = namedtuple('_Figures', [
+        'billed_amount', 'cancelled_amount', 'credited_amount',
+        'residual_amount', 'residual_quantity'])
 
 
-class AdvanceFigures(namedtuple('AdvanceFigures', [
-                'billed_amount', 'cancelled_amount', 'credited_amount'])):
+class Figures(_Figures):
     """
-    What was billed and cancelled of an advance, in its currency
-
-    Billed is what live documents and the opening billed less what live credit
-    notes credited, cancelled what live and open documents cancelled and
-    credited what open credit notes are about to credit of what was billed.
+    What was billed, opening included, and cancelled of an advance, what open
+    credit notes are about to credit and what is left
     """
     __slots__ = ()
-
-    @property
-    def residual_amount(self):
-        return self.billed_amount - self.cancelled_amount
 
     @property
     def available_amount(self):
         return self.residual_amount - self.credited_amount
 
 
+class Available:
+    """
+    What can be cancelled of an advance: the amount, which goes down as it is
+    used, and the line that bills the advance, if any
+    """
+
+    def __init__(self, advance, amount, billed):
+        self.advance = advance
+        self.amount = amount
+        self.billed = billed
+
+    @cached_property
+    def description(self):
+        return self.advance.get_cancellation_description(self.billed)
+
+
 class AdvanceInvoice(
-        ReadonlyMixin, SalePriceMixin, sequence_ordered(),
+        ReadonlyMixin, PricingMixin, sequence_ordered(),
         ModelSQL, ModelView):
     __name__ = 'project.advance_invoice'
     _readonly_fields = {'residual_date'}
+    _pricing_parent = 'work'
 
     _on_account = {
         'invisible': Eval('type') != 'on_account',
@@ -103,7 +135,6 @@ class AdvanceInvoice(
             'company': Eval('company', None),
             },
         depends={'company'})
-    description = fields.Text("Description")
     taxes = fields.Many2Many(
         'project.advance_invoice-account.tax', 'advance_invoice', 'tax',
         "Taxes",
@@ -123,19 +154,17 @@ class AdvanceInvoice(
             ('category', '=', Id('product', 'uom_cat_time')),
             ],
         states=editable(~Eval('billed', False)))
-    quantity = fields.Float(
-        "Quantity", digits='unit', required=True,
-        states=editable(~Eval('billed', False)))
-    unit_price = Monetary(
-        "Unit Price", currency='currency', digits=price_digits, required=True,
-        states=editable(~Eval('billed', False)))
-    amount = fields.Function(
-        Monetary("Amount", currency='currency', digits='currency'),
-        'on_change_with_amount')
     opening_quantity = fields.Float(
         "Opening Quantity", digits='unit', states=_on_account,
         help="The quantity billed outside of Tryton that is not yet "
         "cancelled.")
+    opening_amount = Monetary(
+        "Opening Amount", currency='currency', digits='currency',
+        states={
+            **_on_account,
+            **editable(False),
+            },
+        help="What the opening quantity is worth.")
     type = fields.Selection([
             ('on_account', "On Account"),
             ('to_balance', "To Balance"),
@@ -208,12 +237,17 @@ class AdvanceInvoice(
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        for name in ['quantity', 'unit_price']:
+            getattr(cls, name).states.update(editable(~Eval('billed', False)))
+        on_account = {
+            'invisible': Eval('type') != 'on_account',
+            'depends': ['type'],
+            }
         cls._buttons.update({
                 'valorize': {},
-                'update_residual': {
-                    'invisible': Eval('type') != 'on_account',
-                    'depends': ['type'],
-                    },
+                'update_residual': on_account,
+                'refund_residual': on_account,
+                'close_residual': on_account,
                 })
 
     @classmethod
@@ -260,36 +294,35 @@ class AdvanceInvoice(
         if self.line_type != 'coded':
             self.product = None
 
-    @fields.depends(
-        'line_type', 'product', 'unit', 'quantity', 'unit_price', 'company',
-        'currency', methods=['on_change_with_party'])
-    def _get_sale_line(self):
-        "Return the line that would sell it, to have its price and taxes"
-        pool = Pool()
-        Sale = pool.get('sale.sale')
-        return Sale.get_pricing_line(
-            self.company, self.on_change_with_party(), self.currency,
-            product=self.product, unit=self.unit, quantity=self.quantity,
-            unit_price=self.unit_price)
-
-    @fields.depends('quantity', 'unit_price', 'currency')
-    def on_change_with_amount(self, name=None):
-        return self.get_value(self.quantity)
-
-    @fields.depends('unit_price', 'currency')
-    def get_value(self, quantity):
-        "Return the amount of the quantity"
-        if not math.isfinite(quantity or 0):
-            # It is refused when saved
-            quantity = 0
-        amount = to_quantity(quantity) * (self.unit_price or Decimal(0))
-        return self.currency.round(amount) if self.currency else amount
+    @fields.depends('product', 'unit')
+    def on_change_product(self):
+        if self.product:
+            # It takes its sale unit, whatever the default one is
+            self.unit = None
+        super().on_change_product()
 
     @property
-    def revenue_account(self):
-        if self.product and not self.product.account_category:
-            return self._default_revenue_account
-        return super().revenue_account
+    @fields.depends('currency')
+    def pricing_currency(self):
+        return self.currency
+
+    @property
+    @fields.depends(
+        'company', 'currency', methods=['on_change_with_party'])
+    def pricing_pattern(self):
+        return {
+            'company': self.company,
+            'party': self.on_change_with_party(),
+            'currency': self.currency,
+            }
+
+    @fields.depends('line_type', 'quantity', 'taxes')
+    def on_change_notify(self):
+        notifications = super().on_change_notify()
+        if self.line_type == 'uncoded' and self.quantity and not self.taxes:
+            notifications.append(('warning', gettext(
+                        'project_progress_invoice.msg_advance_no_tax')))
+        return notifications
 
     @staticmethod
     def compute_quantity(amount, unit_price, currency):
@@ -313,199 +346,110 @@ class AdvanceInvoice(
                         & (Eval('closed_date', dt.date.max) < Date()),
                         'warning', '')),
                 ['type', 'billed', 'residual_amount', 'closed_date']),
-            ]
-
-    def get_rec_name(self, name):
-        if self.product and not self.description:
-            name = self.product.rec_name
-        else:
-            name = firstline(self.description or '')
-        return f'{name} @ {self.work.rec_name}'
-
-    @classmethod
-    def search_rec_name(cls, name, clause):
-        _, operator, value = clause
-        if operator.startswith('!') or operator.startswith('not '):
-            bool_op = 'AND'
-        else:
-            bool_op = 'OR'
-        return [bool_op,
-            ('description', *clause[1:]),
-            ('product.rec_name', *clause[1:]),
-            ('work.rec_name', *clause[1:]),
+            # Unlike those of a button these states let the server say why
+            ('//group[@id="valorize"]', 'states', {
+                    'invisible': ~Eval('quantity', 0),
+                    }, ['quantity']),
+            ('//group[@id="settle"]', 'states', {
+                    'invisible': residual <= 0,
+                    }, ['residual_amount']),
             ]
 
     @classmethod
-    def _is_counted(cls, line, invoice):
-        "Return the SQL expression to test that a line counts in the residual"
-        pool = Pool()
-        Invoice = pool.get('account.invoice')
-        # What cancels counts at once, what is given back only once posted
-        return Invoice._live(invoice) | (
-            Coalesce(line.advance_cancellation, False)
-            & invoice.state.in_(OPEN) & (line.quantity < 0))
-
-    @classmethod
-    def _get_lines_figures(cls, advances=None):
+    def _query_figures(cls, advances=None):
         """
-        Return the query of the sums of the lines by advance, with the columns
-        of AdvanceFigures and the quantity that is left
+        Return the query of the Figures of the advances with the id of the
+        advance, first, and the digits of its currency, last
         """
         pool = Pool()
+        Currency = pool.get('currency.currency')
         Invoice = pool.get('account.invoice')
         Line = pool.get('account.invoice.line')
+        table = cls.__table__()
+        currency = Currency.__table__()
         line = Line.__table__()
         invoice = Invoice.__table__()
-        counted = cls._is_counted(line, invoice)
+        opened = invoice.state.in_(OPEN)
+        live = ~opened
         cancellation = Coalesce(line.advance_cancellation, False)
-        credited = (
-            invoice.state.in_(OPEN) & ~cancellation & (line.quantity < 0))
+        # What cancels counts at once, what is given back only once posted
+        cancels = cancellation & (live | opened & (line.quantity < 0))
 
         def sum_(condition, value):
             return Sum(Case((condition, value), else_=0))
 
-        where = line.advance_invoice != Null
+        opening = Coalesce(table.opening_amount, 0)
+        billed = opening + sum_(live & ~cancellation, line.advance_amount)
+        cancelled = sum_(cancels, -line.advance_amount)
+        # SQLite sums floats
+        residual = Round(billed - cancelled, currency.digits)
+        quantity = Coalesce(table.opening_quantity, 0) + Sum(Case(
+                (cancels | live & ~cancellation, line.quantity), else_=0.))
+        where = None
         if advances is not None:
             where = fields.SQL_OPERATORS['in'](
-                line.advance_invoice, [a.id for a in advances])
-        return (line
-            .join(invoice, condition=line.invoice == invoice.id)
-            .select(
-                line.advance_invoice.as_('advance'),
-                sum_(~cancellation & counted, line.advance_amount)
-                .as_('billed_amount'),
-                sum_(cancellation & counted, -line.advance_amount)
-                .as_('cancelled_amount'),
-                sum_(credited, -line.advance_amount).as_('credited_amount'),
-                sum_(counted, line.quantity).as_('quantity'),
-                where=where,
-                group_by=line.advance_invoice))
-
-    @classmethod
-    def get_figures(cls, advances):
-        "Return the AdvanceFigures of each advance, by one query"
-        cursor = Transaction().connection.cursor()
-        sums = {}
-        for sub_advances in grouped_slice(advances, SLICE):
-            query = cls._get_lines_figures(list(sub_advances))
-            if backend.name == 'sqlite':
-                sqlite_apply_types(
-                    query, [None] + ['NUMERIC'] * 3 + [None])
-            cursor.execute(*query)
-            sums.update((id_, amounts) for id_, *amounts, _ in cursor)
-        figures = {}
-        for advance in advances:
-            billed, cancelled, credited = sums.get(
-                advance.id, [Decimal(0)] * 3)
-            round_ = advance.currency.round
-            figures[advance] = AdvanceFigures(
-                round_(billed + advance.get_value(advance.opening_quantity)),
-                round_(cancelled),
-                round_(credited))
-        return figures
-
-    @classmethod
-    def _get_residuals(cls):
-        """
-        Return the table of the advances, this table joined with the sums of
-        their lines and the expressions of the residual quantity and amount by
-        name
-        """
-        pool = Pool()
-        Currency = pool.get('currency.currency')
-        table = cls.__table__()
-        currency = Currency.__table__()
-        lines = cls._get_lines_figures()
-        type_name = cls.residual_amount._field.sql_type().base
-
-        opening = Coalesce(table.opening_quantity, 0)
-        # The currency rounds the halves to even
-        units = Round(
-            (opening * Coalesce(table.unit_price, 0)).cast(type_name)
-            / currency.rounding,
-            6)
-        floor = Floor(units)
-        twice = (units - floor) * 2
-        units = floor + Case(
-            ((twice > 1) | ((twice == 1) & (Mod(floor, 2) == 1)), 1), else_=0)
-        amount = (
-            Round(units * currency.rounding, currency.digits)
-            + Round(Coalesce(lines.billed_amount - lines.cancelled_amount, 0)
-                .cast(type_name), currency.digits))
-        # SQLite uses float for sum
-        amount = Round(amount, currency.digits).cast(type_name)
-        quantity = opening + Coalesce(lines.quantity, 0)
-        tables = (table
-            .join(currency, condition=table.currency == currency.id)
-            .join(lines, 'LEFT', condition=lines.advance == table.id))
-        return table, tables, {
-            # The value rules
-            'residual_quantity': Case(
-                (amount == 0, 0),
-                else_=Round(quantity.cast(type_name), 10)),
-            'residual_amount': amount,
-            }
-
-    @classmethod
-    def get_residuals(cls, advances, names):
-        pool = Pool()
-        Currency = pool.get('currency.currency')
-        Invoice = pool.get('account.invoice')
-        Line = pool.get('account.invoice.line')
-        cursor = Transaction().connection.cursor()
-        table = cls.__table__()
-        currency = Currency.__table__()
-        line = Line.__table__()
-        invoice = Invoice.__table__()
-        counted = invoice.id != Null
-        query = (table
+                table.id, [a.id for a in advances])
+        return (table
             .join(currency, condition=table.currency == currency.id)
             .join(line, 'LEFT', condition=line.advance_invoice == table.id)
             .join(invoice, 'LEFT',
                 condition=(line.invoice == invoice.id)
-                & cls._is_counted(line, invoice))
+                & (opened | Invoice._live(invoice)))
             .select(
-                table.id, currency.digits, table.opening_quantity,
-                Sum(Case((counted, line.quantity), else_=0.)),
-                Sum(Case((counted, line.advance_amount), else_=0))
-                .as_('amount'),
-                where=fields.SQL_OPERATORS['in'](
-                    table.id, [a.id for a in advances]),
-                group_by=[table.id, currency.digits, table.opening_quantity]))
-        if backend.name == 'sqlite':
-            sqlite_apply_types(query, [None] * 4 + ['NUMERIC'])
-        cursor.execute(*query)
-        rows = cursor.fetchall()
-        openings = {
-            a.id: a.get_value(a.opening_quantity) for a in cls.browse(
-                [id_ for id_, _, opening, _, _ in rows if opening])}
-        quantities, amounts = {}, {}
-        for id_, digits, opening, quantity, amount in rows:
-            # SQLite uses float for sum and would leave -0
-            amount = round(amount, digits) + 0
-            if opening:
-                amount += openings[id_]
-                quantity += opening
-            amounts[id_] = amount
-            # The value rules
-            quantities[id_] = round(quantity, 10) if amount else 0.
-        figures = {
-            'residual_quantity': quantities,
-            'residual_amount': amounts,
-            }
-        return {n: figures[n] for n in names}
+                table.id,
+                billed.as_('billed_amount'),
+                cancelled.as_('cancelled_amount'),
+                sum_(opened & ~cancellation & (line.quantity < 0),
+                    -line.advance_amount).as_('credited_amount'),
+                residual.as_('residual_amount'),
+                Case((residual == 0, 0), else_=quantity)
+                .as_('residual_quantity'),
+                currency.digits.as_('digits'),
+                where=where,
+                group_by=[
+                    table.id, table.opening_amount, table.opening_quantity,
+                    currency.digits]))
+
+    @classmethod
+    def get_figures(cls, advances):
+        "Return the Figures of each advance, by one query"
+        cursor = Transaction().connection.cursor()
+        figures = {}
+        for sub_advances in grouped_slice(advances, SLICE):
+            query = cls._query_figures(list(sub_advances))
+            if backend.name == 'sqlite':
+                sqlite_apply_types(
+                    query, [None] + ['NUMERIC'] * 4 + [None] * 2)
+            cursor.execute(*query)
+            for id_, *amounts, quantity, digits in cursor:
+                # SQLite would leave -0
+                figures[id_] = Figures(
+                    *(round(a, digits) + 0 for a in amounts),
+                    round(quantity, 10))
+        return {a: figures[a.id] for a in advances}
+
+    @classmethod
+    def get_residuals(cls, advances, names):
+        figures = cls.get_figures(advances)
+        return {
+            n: {a.id: getattr(f, n) for a, f in figures.items()}
+            for n in names}
 
     @classmethod
     def search_residual(cls, name, clause):
         _, operator, value = clause
         Operator = fields.SQL_OPERATORS[operator]
-        table, tables, residuals = cls._get_residuals()
+        type_name = cls.residual_amount._field.sql_type().base
+        figures = cls._query_figures()
+        residual = getattr(figures, name).cast(type_name)
+        if name == 'residual_quantity':
+            residual = Round(residual, 10)
         if isinstance(value, (list, tuple, set)):
             value = [float(v) if v is not None else None for v in value]
         elif value is not None:
             value = float(value)
-        return [('id', 'in', tables.select(
-                    table.id, where=Operator(residuals[name], value)))]
+        return [('id', 'in', figures.select(
+                    figures.id, where=Operator(residual, value)))]
 
     @classmethod
     def get_billing_lines(cls, advances):
@@ -530,6 +474,8 @@ class AdvanceInvoice(
                     ('covered_by_advance', 'in', ids),
                     ],
                 ('advance_cancellation', '!=', True),
+                # What is refunded of an opening is negative
+                ('quantity', '>', 0),
                 ('invoice.state', 'in', OPEN + ['posted', 'paid']),
                 ], order=[('id', 'ASC')])
         result = {a: [] for a in advances}
@@ -551,7 +497,10 @@ class AdvanceInvoice(
                     l.origin.origin for l in cls._get_credit_lines(
                         [('invoice.state', 'in', ['posted', 'paid'])])})
         credited = [a.id for a, l in lines.items() if not l]
-        invoiced = [('invoice.state', 'in', OPEN + ['posted', 'paid'])]
+        invoiced = [
+            ('quantity', '>', 0),
+            ('invoice.state', 'in', OPEN + ['posted', 'paid']),
+            ]
         return get_boolean_domain(clause, [
                 ('invoice_lines', 'where', invoiced),
                 ('id', 'not in', credited),
@@ -595,43 +544,65 @@ class AdvanceInvoice(
             ]
 
     @classmethod
-    def get_candidates(cls, keys):
+    def get_ranked(cls, keys):
         """
-        Return the advances on account that could cover the keys
+        Return for each tuple of project, party and date the advances which
+        may be used, in this order
 
-        Each key is a tuple of project, party and date.
+        They are active at the date and have something left: first those of
+        the nearest project, then the oldest.
         """
-        works = {w.id for work, *_ in keys for w in work.lineage}
-        return cls.search([
-                ('work', 'in', list(works)),
+        keys = set(keys)
+        candidates = cls.search([
+                ('work', 'in', list(
+                        {w.id for work, *_ in keys for w in work.lineage})),
                 ('type', '=', 'on_account'),
                 ], order=[('id', 'ASC')])
+        figures = cls.get_figures(candidates)
+        candidates = [
+            a for a in candidates if figures[a].residual_amount > 0]
+        ranked = {}
+        for key in keys:
+            work, party, date = key
+            distances = {w: i for i, w in enumerate(work.lineage)}
+            ranked[key] = sorted(
+                (a for a in candidates
+                    if a.work in distances
+                    and a.party == party
+                    and a.is_active(date)),
+                key=lambda a: (distances[a.work], *a._age))
+        return ranked
 
     @classmethod
     def get_proposals(cls, keys):
         """
         Return for each tuple of project, party and date the advance to use
 
-        It is active at the date, has a residual and is the one of the
-        nearest project, then the oldest.
+        It is the first of which something can be cancelled that is not yet
+        taken.
         """
-        keys = set(keys)
-        candidates = cls.get_candidates(keys)
-        figures = cls.get_figures(candidates)
-        candidates = [
-            a for a in candidates if figures[a].residual_amount > 0]
-        proposals = {}
-        for key in keys:
-            work, party, date = key
-            distances = {w: i for i, w in enumerate(work.lineage)}
-            proposals[key] = min(
-                (a for a in candidates
-                    if a.work in distances
-                    and a.party == party
-                    and a.is_active(date)),
-                key=lambda a: (distances[a.work], *a._age),
-                default=None)
-        return proposals
+        ranked = cls.get_ranked(keys)
+        advances = list(dict.fromkeys(chain(*ranked.values())))
+        available = cls.get_available(advances)
+        taken = cls._get_taken_amounts(advances)
+        return {
+            key: next((
+                    a for a in advances
+                    if available[a].amount > taken.get(a, 0)), None)
+            for key, advances in ranked.items()}
+
+    @classmethod
+    def _get_taken_amounts(cls, advances):
+        """
+        Return by advance the amount that is taken before it is cancelled, if
+        any
+        """
+        return {}
+
+    @property
+    def invoicing_key(self):
+        "What Tryton's own invoicing of its project uses it for"
+        return self.work, self.party, self.work.invoicing_date
 
     @property
     def _age(self):
@@ -677,20 +648,19 @@ class AdvanceInvoice(
     def preprocess_values(cls, mode, values):
         pool = Pool()
         Work = pool.get('project.work')
+        # A client sends all what has a default and what on_change computed,
+        # but not the taxes if there are none
+        sent = values.keys()
         values = super().preprocess_values(mode, values)
         # Before the domains to explain it
         cls._check_time(values)
         if mode == 'create' and values.get('work'):
             work = Work(values['work'])
-            # A client sends all what has a default and what on_change
-            # computed, but not the taxes if there are none
-            client = {
-                'company', 'currency', 'line_type', 'type', 'unit',
-                'unit_price'} <= values.keys()
             values.setdefault('company', work.company.id)
             values.setdefault('currency', work.company.currency.id)
-            if not client:
+            if not {'line_type', 'type', 'unit', 'unit_price'} <= sent:
                 cls.set_sale_values(values, ['work', 'company', 'currency'])
+            cls()._set_opening_amount(values)
         return values
 
     @classmethod
@@ -787,24 +757,16 @@ class AdvanceInvoice(
         Line = pool.get('account.invoice.line')
         super().check_modification(
             mode, advances, values=values, external=external)
-        if mode == 'write' and external and 'work' in values:
+        if mode == 'write':
+            if external:
+                check_readable(cls, advances)
             for advance in advances:
-                if advance.work.id != values['work']:
+                if (external and 'work' in values
+                        and advance.work.id != values['work']):
                     raise AdvanceAccessError(gettext(
                             'project_progress_invoice.msg_advance_work',
                             advance=advance.rec_name))
-        if mode == 'write' and values.keys() & cls._billed_fields:
-            with without_check_access():
-                lines = cls.get_billing_lines(advances)
-            for advance, line in lines.items():
-                if line:
-                    raise AdvanceAccessError(gettext(
-                            'project_progress_invoice.msg_advance_billed',
-                            advance=advance.rec_name,
-                            invoice=line.invoice.rec_name))
-            for advance in advances:
-                if advance.opening_quantity and advance.cancellation_lines:
-                    cls._refuse_used(advance, advance.cancellation_lines)
+            cls._check_billed_fields(advances, values)
         if mode == 'delete':
             ids = [a.id for a in advances]
             lines = Line.search(['OR',
@@ -818,6 +780,54 @@ class AdvanceInvoice(
                             line.advance_invoice, line.covered_by_advance,
                             line.origin]
                         if a in advances), lines)
+
+    @classmethod
+    def _check_billed_fields(cls, advances, values):
+        "Check the values change nothing that is billed or cancelled"
+        if values.keys() & cls._billed_fields:
+            for advance, line in cls.get_billing_lines(advances).items():
+                if line:
+                    raise AdvanceAccessError(gettext(
+                            'project_progress_invoice.msg_advance_billed',
+                            advance=advance.rec_name,
+                            invoice=line.invoice.rec_name))
+        for advance in advances:
+            opening = advance.opening_quantity or 0
+            if ((values.get('opening_quantity', opening) or 0) != opening
+                    or opening and values.keys() & cls._billed_fields):
+                lines = [
+                    l for l in advance.cancellation_lines
+                    if l.invoice.state != 'cancelled']
+                if lines:
+                    cls._refuse_used(advance, lines)
+
+    @classmethod
+    def write(cls, *args):
+        actions = []
+        for advances, values in zip(args[::2], args[1::2]):
+            if not values.keys() & {
+                    'opening_quantity', 'opening_amount', 'unit_price'}:
+                actions.extend((advances, values))
+                continue
+            for advance in advances:
+                actions.extend(([advance], values.copy()))
+                advance._set_opening_amount(actions[-1])
+        super().write(*actions)
+
+    def _set_opening_amount(self, values):
+        "Set on the values to save what the opening is worth with them"
+        pool = Pool()
+        Currency = pool.get('currency.currency')
+
+        def get(name):
+            return values.get(name, getattr(self, name, None))
+
+        currency = get('currency')
+        if currency is not None:
+            currency = Currency(int(currency))
+        values['opening_amount'] = self.__class__(
+            unit_price=get('unit_price'), currency=currency,
+            ).get_value(get('opening_quantity'))
 
     @classmethod
     def _refuse_used(cls, advance, lines):
@@ -869,11 +879,98 @@ class AdvanceInvoice(
         lock_together({*advances, *to_cancel})
         lines = cls.get_billing_lines(advances)
         available = cls.get_available(to_cancel)
-        invoices = []
+        Invoice.save([
+                a._get_invoice(available) for a in advances if not lines[a]])
+
+    @classmethod
+    @ModelView.button_action(
+        'project_progress_invoice.wizard_advance_invoice_show')
+    def refund_residual(cls, advances):
+        "Make the credit note of what is left of each advance"
+        cls._settle(advances, '_get_refund')
+
+    @classmethod
+    @ModelView.button_action(
+        'project_progress_invoice.wizard_advance_invoice_show')
+    def close_residual(cls, advances):
+        "Make the invoice that bills as revenue what is left of each advance"
+        cls._settle(advances, '_get_closing')
+
+    @classmethod
+    def _settle(cls, advances, get_invoice):
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        lock_together(advances)
+        available = cls.get_available(advances)
+        figures = cls.get_figures(advances)
         for advance in advances:
-            if not lines[advance]:
-                invoices.append(advance._get_invoice(available))
-        Invoice.save(invoices)
+            advance.check_settle(figures[advance])
+        Invoice.save([
+                getattr(a, get_invoice)(available[a], figures[a])
+                for a in advances])
+
+    def check_settle(self, figures):
+        "Check something is left that no open document is about to change"
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        for line in Line.search([
+                    ('advance_invoice', '=', self.id),
+                    ('invoice.state', 'in', OPEN),
+                    ], limit=1):
+            raise AdvanceResidualError(gettext(
+                    'project_progress_invoice.msg_settle_open',
+                    advance=self.rec_name,
+                    invoice=line.invoice.rec_name))
+        if figures.residual_amount <= 0:
+            raise AdvanceResidualError(gettext(
+                    'project_progress_invoice.msg_settle_nothing',
+                    advance=self.rec_name))
+
+    def _get_refund(self, available, figures):
+        "Return the credit note of what is left"
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        left = figures.residual_amount
+        billed = available.billed
+        invoice = self.work.get_project_invoice(self.party)
+        lines = []
+        if billed:
+            invoice = billed.invoice._credit()
+            lines = Line.get_credit_rest(
+                [l for l in invoice.lines if l.advance_invoice == self])
+            left += sum(l.on_change_with_amount() for l in lines)
+        if left:
+            # What was billed outside of Tryton
+            lines.append(self.get_invoice_line(
+                    self.deposit_account,
+                    quantity=-self.compute_quantity(
+                        left, self.unit_price, self.currency),
+                    origin=self,
+                    advance_invoice=self))
+        invoice.lines = lines
+        return invoice
+
+    def _get_closing(self, available, figures):
+        "Return the invoice of what is left, to pay nothing"
+        billed = available.billed
+        amount = available.amount
+        if not amount:
+            raise AdvanceResidualError(gettext(
+                    'project_progress_invoice.msg_settle_unpaid',
+                    advance=self.rec_name,
+                    invoice=billed.invoice.rec_name))
+        line = self.get_invoice_line(
+            self.revenue_account,
+            quantity=self.compute_quantity(
+                amount, self.unit_price, self.currency),
+            origin=billed,
+            covered_by_advance=self)
+        if billed:
+            line.taxes_date = billed.tax_date
+        invoice = self.work.get_project_invoice(self.party)
+        invoice.lines = [line, *self.get_cancellation_lines(
+                {self: amount}, {self: available})]
+        return invoice
 
     @classmethod
     def get_billing_invoices(cls, advances):
@@ -895,15 +992,16 @@ class AdvanceInvoice(
         if not self.work.project_type_used:
             self._refuse_project_type()
         invoice = self.work.get_project_invoice(self.party)
-        line = self._get_invoice_line()
+        line = self._get_billing_line()
         invoice.lines = [line]
         if self.type == 'to_balance':
             amount = line.on_change_with_amount()
-            lines, _ = self.cancel({
-                    a: amount for a in sorted(available, key=lambda a: a._age)
-                    if a.work == self.work and a.party == self.party
-                    }, available, amount)
-            invoice.lines = [*invoice.lines, *lines]
+            advances = tuple(
+                a for a in sorted(available, key=lambda a: a._age)
+                if a.work == self.work and a.party == self.party)
+            amounts = self.allocate([(amount, advances)], available)
+            invoice.lines = [
+                line, *self.get_cancellation_lines(amounts, available)]
         return invoice
 
     def _refuse_project_type(self):
@@ -911,32 +1009,13 @@ class AdvanceInvoice(
                 'project_progress_invoice.msg_project_type_missing',
                 work=self.work.rec_name))
 
-    def _get_invoice_line(self):
-        pool = Pool()
-        Line = pool.get('account.invoice.line')
+    def _get_billing_line(self):
         if self.type == 'on_account':
-            account = self.deposit_account
+            return self.get_invoice_line(
+                self.deposit_account, origin=self, advance_invoice=self)
         else:
-            account = self.revenue_account
-        if not account:
-            raise AdvanceSetupError(gettext(
-                    'project_progress_invoice.msg_revenue_account_missing',
-                    record=self.rec_name))
-        return Line(
-            invoice_type='out',
-            type='line',
-            company=self.company,
-            currency=self.currency,
-            origin=self,
-            advance_invoice=self if self.type == 'on_account' else None,
-            covered_by_advance=self if self.type == 'to_balance' else None,
-            product=self.product,
-            description=self.description,
-            quantity=self.quantity,
-            unit=self.unit,
-            unit_price=self.unit_price,
-            account=account,
-            taxes=self.taxes)
+            return self.get_invoice_line(
+                self.revenue_account, origin=self, covered_by_advance=self)
 
     @property
     def deposit_accounts(self):
@@ -967,10 +1046,9 @@ class AdvanceInvoice(
     @classmethod
     def get_available(cls, advances):
         """
-        Return for each advance the amount that can be cancelled, the line
-        that bills it and, once it was cancelled, the description for that
+        Return for each advance what is Available of it
 
-        The advances must be locked.
+        The advances must be locked to use it.
         """
         figures = cls.get_figures(advances)
         lines = cls.get_billing_lines(advances)
@@ -981,36 +1059,50 @@ class AdvanceInvoice(
             if (type_ and type_.consume == 'paid'
                     and line and line.invoice.state != 'paid'):
                 # What is not yet live or is credited is not in the residual
-                opening = advance.get_value(advance.opening_quantity)
+                opening = advance.opening_amount or Decimal(0)
                 unpaid = figures[advance].billed_amount - opening
                 amount = min(amount, figures[advance].residual_amount - unpaid)
-            available[advance] = (max(amount, Decimal(0)), line, None)
+            available[advance] = Available(
+                advance, max(amount, Decimal(0)), line)
         return available
 
+    @staticmethod
+    def allocate(covered, available, limit=None):
+        """
+        Return by advance the amount to cancel, and take it from what is
+        Available of the advances
+
+        covered is a list of tuples of the value of what is covered together
+        and the advances that cover it, in this order.  First each value uses
+        its own advance, then what is not covered goes on to the next ones.
+        No more than the limit is cancelled, if there is one.
+        """
+        values, amounts = defaultdict(Decimal), defaultdict(Decimal)
+        for value, advances in covered:
+            values[advances] += value
+        left = sum(values.values()) if limit is None else limit
+        for rank in range(max(map(len, values), default=0)):
+            for advances in values:
+                if rank >= len(advances):
+                    continue
+                advance = advances[rank]
+                amount = min(
+                    values[advances], available[advance].amount, left)
+                if amount > 0:
+                    amounts[advance] += amount
+                    available[advance].amount -= amount
+                    values[advances] -= amount
+                    left -= amount
+        return amounts
+
     @classmethod
-    def cancel(cls, amounts, available, value):
-        """
-        Return the lines that cancel as much of the amount of each advance as
-        is available and what they leave of the value of the invoice
+    def get_cancellation_lines(cls, amounts, available):
+        "Return the invoice lines that cancel the amount of each advance"
+        return [
+            advance._get_cancellation_line(amount, available[advance])
+            for advance, amount in amounts.items()]
 
-        What they cancel is taken from what is available.
-        """
-        lines = []
-        for advance, amount in amounts.items():
-            left, billed, description = available[advance]
-            # The other lines of the invoice may have a discount
-            amount = min(amount, left, value)
-            if amount <= 0:
-                continue
-            if description is None:
-                description = advance._get_cancellation_description(billed)
-            lines.append(advance._get_cancellation_line(
-                    amount, description, billed))
-            available[advance] = (left - amount, billed, description)
-            value -= amount
-        return lines, value
-
-    def _get_cancellation_line(self, amount, description, billed=None):
+    def _get_cancellation_line(self, amount, available):
         """
         Return the line that cancels the amount
 
@@ -1018,6 +1110,7 @@ class AdvanceInvoice(
         """
         pool = Pool()
         Line = pool.get('account.invoice.line')
+        billed = available.billed
         cancelled = billed or self
         type_ = self.work.project_type_used
         return Line(
@@ -1029,7 +1122,7 @@ class AdvanceInvoice(
             advance_invoice=self,
             advance_cancellation=True,
             product=type_.cancellation_product if type_ else None,
-            description=description,
+            description=available.description,
             quantity=-self.compute_quantity(
                 amount, cancelled.unit_price, self.currency),
             unit=cancelled.unit,
@@ -1038,7 +1131,8 @@ class AdvanceInvoice(
             taxes=cancelled.taxes,
             taxes_date=billed.tax_date if billed else None)
 
-    def _get_cancellation_description(self, billed=None):
+    def get_cancellation_description(self, billed=None):
+        "Return the description in the language of the party"
         pool = Pool()
         Type = pool.get('project.type')
         type_ = self.work.project_type_used
@@ -1109,6 +1203,11 @@ class ValorizeMixin:
 
 class ValorizeAdvance(ValorizeMixin, Wizard):
     __name__ = 'project.advance_invoice.valorize'
+
+
+class ShowInvoices(ValorizeMixin, Wizard):
+    __name__ = 'project.advance_invoice.show'
+    start_state = 'show'
 
 
 class ValorizeShow(ModelView):

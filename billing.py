@@ -3,13 +3,35 @@
 """
 What the documents that bill contracts or projects have in common
 """
+import copy
+
 from sql.operators import Exists
 
 from trytond.model import ModelView, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction
 
-from .common import RecordFunction, lock_together
+from .common import lock_together
+
+
+class RecordFunction(fields.Function):
+    """
+    A function field whose value on a record is the one of on_change_with
+
+    It is only read with the record for the client, by its column, to let the
+    records of the server be read as without it.
+    """
+
+    def __get__(self, inst, cls):
+        if inst is None:
+            return self
+        return getattr(inst, f'on_change_with_{self.name}')()
+
+    def __copy__(self):
+        return RecordFunction(copy.copy(self._field), self.getter)
+
+    def __deepcopy__(self, memo):
+        return RecordFunction(copy.deepcopy(self._field, memo), self.getter)
 
 
 class Invoice(metaclass=PoolMeta):

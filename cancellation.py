@@ -8,16 +8,19 @@ from sql import Null
 from sql.conditionals import Case
 
 from trytond.i18n import gettext
-from trytond.model import Index, fields
+from trytond.model import Index, ModelView, fields
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
-from .common import OPEN, let_readonly, set_base, to_quantity
+from .advance import Available
+from .common import (
+    OPEN, check_readonly, editable, has_fixed_tax, let_readonly, lock_together,
+    set_base, to_quantity)
 from .exceptions import (
     AdvanceAccessError, AdvanceAssociationError, AdvanceDepositError,
-    AdvanceResidualError, ProgressContractError)
+    AdvanceResidualError, OpenAdvanceWarning, ProgressContractError)
 
 
 class Invoice(metaclass=PoolMeta):
@@ -77,6 +80,62 @@ class Invoice(metaclass=PoolMeta):
                 Advance.check_residual(advances)
                 Advance.check_billed_once(advances)
 
+    @property
+    def billed_works(self):
+        "The projects that the lines bill"
+        pool = Pool()
+        Work = pool.get('project.work')
+        works = {a.work for a in self.advances}
+        for work in Work.search(['OR', *(
+                        (f'{name}invoice_line.invoice', '=', self.id)
+                        for name in [
+                            '', 'invoiced_progress.',
+                            'timesheet_works.timesheet_lines.'])]):
+            works.add(next(
+                    (w for w in work.lineage if w.type == 'project'), work))
+        return works
+
+    @classmethod
+    @ModelView.button
+    def post(cls, invoices):
+        cls._warn_open_advances([i for i in invoices if i.project_billing])
+        super().post(invoices)
+
+    @classmethod
+    def _warn_open_advances(cls, invoices):
+        "Warn of the advances that could still pay a part of the invoices"
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        Lang = pool.get('ir.lang')
+        Warning = pool.get('res.user.warning')
+        for invoice in invoices:
+            to_pay = sum(
+                l.amount for l in invoice.lines
+                if l.type == 'line' and (
+                    l.advance_cancellation
+                    or l.goes_on and not l.advance_invoice))
+            if invoice.move or to_pay <= 0:
+                continue
+            with without_check_access():
+                ranked = Advance.get_ranked({
+                        (w, invoice.party, w.invoicing_date)
+                        for w in invoice.billed_works if w.proposes_advances})
+                available = Advance.get_available(
+                    list(set(chain(*ranked.values()))))
+                advances = [a for a in available.values() if a.amount]
+            if not advances:
+                continue
+            key = Warning.format('open_advances', [invoice])
+            if Warning.check(key):
+                lang = Lang.get()
+                raise OpenAdvanceWarning(key, gettext(
+                        'project_progress_invoice.msg_open_advances',
+                        invoice=invoice.rec_name,
+                        advances='\n'.join(
+                            f'{a.advance.rec_name}: ' + lang.currency(
+                                a.amount, a.advance.currency)
+                            for a in advances)))
+
     @classmethod
     def _post(cls, invoices):
         super()._post(invoices)
@@ -105,11 +164,7 @@ class Invoice(metaclass=PoolMeta):
                                 advance.party.rec_name if advance.party
                                 else ''),
                             currency=advance.currency.rec_name))
-            for covered, cancellations in Line.get_covered_lines(
-                    invoice.lines):
-                excess = Line.get_cancellation_excess(covered, cancellations)
-                if excess:
-                    cancellations[0].refuse_cancellation(covered)
+            Line.check_cancelled_value(invoice.lines)
         Line.check_given_back([l for i in invoices for l in i.lines])
 
     @classmethod
@@ -138,25 +193,38 @@ class Invoice(metaclass=PoolMeta):
         """
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
-        covered = {}
-        for invoice in invoices:
-            amounts = defaultdict(Decimal)
-            for line in invoice.lines:
-                if line.covered_by_advance:
-                    amounts[line.covered_by_advance] += line.amount
-            if amounts:
-                covered[invoice] = amounts
-        if not covered:
-            return
-        available = Advance.get_available(
-            list({a for amounts in covered.values() for a in amounts}))
-        for invoice, amounts in covered.items():
-            lines, _ = Advance.cancel(
-                amounts, available, sum(l.amount for l in invoice.lines))
-            invoice.lines = [*invoice.lines, *lines]
+        Line = pool.get('account.invoice.line')
+        covers = {
+            i: Line.get_covers([l for l in i.lines if l.covered_by_advance])
+            for i in invoices}
+        available = Advance.get_available(list({
+                    a for advances in covers.values()
+                    for advance in advances.values() for a in advance}))
+        for invoice, advances in covers.items():
+            amounts = Advance.allocate(
+                [(l.amount, a) for l, a in advances.items()], available,
+                limit=sum(l.amount for l in invoice.lines))
+            invoice.lines = [
+                *invoice.lines,
+                *Advance.get_cancellation_lines(amounts, available)]
             invoice.project_billing = True
         # The taxes are updated as the invoices are modified
-        cls.save(list(covered))
+        cls.save(invoices)
+
+    @property
+    @fields.depends('project_billing', 'company')
+    def taxable_lines(self):
+        pool = Pool()
+        Configuration = pool.get('account.configuration')
+        Line = pool.get('account.invoice.line')
+        if (not self.project_billing
+                or Configuration(1).get_multivalue(
+                    'tax_rounding',
+                    company=self.company.id if self.company else None)
+                != 'line'):
+            return super().taxable_lines
+        return Line.get_taxable_by_line(
+            [l for l in self.lines if getattr(l, 'type', None) == 'line'])
 
     @classmethod
     def credit(cls, invoices, refund=False, **values):
@@ -209,9 +277,12 @@ class InvoiceLine(metaclass=PoolMeta):
             'invisible': ~Eval('advance_invoice'),
             },
         help="If the line cancels the advance.")
+    cancellation_typed = fields.Boolean(
+        "Cancellation Typed", states=editable(False),
+        help="If the quantity of the cancellation was typed by hand.")
     advance_amount = Monetary(
         "Advance Amount", currency='currency', digits='currency',
-        readonly=True)
+        states=editable(False))
     covered_by_advance = fields.Many2One(
         'project.advance_invoice', "Covered by Advance",
         ondelete='RESTRICT', readonly=True,
@@ -221,8 +292,9 @@ class InvoiceLine(metaclass=PoolMeta):
         help="The advance that is cancelled for the line.")
 
     _advance_fields = {
-        'advance_invoice', 'advance_cancellation', 'advance_amount',
-        'covered_by_advance'}
+        'advance_invoice', 'advance_cancellation', 'covered_by_advance'}
+    # What the server derives of an advance
+    _derived_fields = {'cancellation_typed', 'advance_amount'}
 
     # The fields of a line which tell what it bills
     _billing_fields = {'invoice', 'type', 'origin'}
@@ -254,6 +326,10 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @classmethod
     def default_advance_cancellation(cls):
+        return False
+
+    @classmethod
+    def default_cancellation_typed(cls):
         return False
 
     @classmethod
@@ -338,28 +414,56 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @classmethod
     def preprocess_values(cls, mode, values):
-        pool = Pool()
-        Advance = pool.get('project.advance_invoice')
         values = super().preprocess_values(mode, values)
-        if mode == 'create' and values.get('advance_invoice'):
-            # To not compute it with another statement
-            line = cls(
-                type='line', invoice=None,
-                currency=Advance(values['advance_invoice']).currency,
-                quantity=values.get('quantity'),
-                unit_price=values.get('unit_price'))
-            values['advance_amount'] = line.on_change_with_amount()
+        if mode == 'create':
+            cls()._set_advance_amount(values)
         return values
 
-    def compute_fields(self, field_names=None):
-        values = super().compute_fields(field_names=field_names)
-        if (self.advance_invoice
-                and (field_names is None
-                    or field_names & {'quantity', 'unit_price'})):
-            amount = self.on_change_with_amount()
-            if self.advance_amount != amount:
-                values['advance_amount'] = amount
-        return values
+    @classmethod
+    def create(cls, vlist):
+        if Transaction().check_access:
+            for values in vlist:
+                check_readonly(cls, cls._derived_fields, values)
+        return super().create(vlist)
+
+    @classmethod
+    def write(cls, *args):
+        actions = []
+        for lines, values in zip(args[::2], args[1::2]):
+            if Transaction().check_access:
+                check_readonly(cls, cls._derived_fields, values, lines)
+            if not values.keys() & {'quantity', 'unit_price'}:
+                actions.extend((lines, values))
+                continue
+            others = []
+            for line in cls.browse(lines):
+                if not line.advance_invoice:
+                    others.append(line)
+                    continue
+                l_values = values.copy()
+                if 'quantity' in values and line.advance_cancellation:
+                    l_values.setdefault('cancellation_typed', True)
+                line._set_advance_amount(l_values)
+                actions.extend(([line], l_values))
+            if others or not lines:
+                actions.extend((others, values))
+        super().write(*actions)
+
+    def _set_advance_amount(self, values):
+        "Set on the values to save what they bill or cancel of the advance"
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+
+        def get(name):
+            return values.get(name, getattr(self, name, None))
+
+        if advance := get('advance_invoice'):
+            # To not compute it with another statement
+            line = self.__class__(
+                type='line', invoice=None,
+                currency=Advance(int(advance)).currency,
+                quantity=get('quantity'), unit_price=get('unit_price'))
+            values['advance_amount'] = line.on_change_with_amount()
 
     @classmethod
     def get_credits(cls, lines, states, cancellation=False):
@@ -406,7 +510,8 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def get_credit_rest(cls, lines):
         """
-        Return the new credit lines of what other credit notes leave
+        Return the new credit lines of what other credit notes leave, and
+        what was cancelled of the advances that they bill
 
         They are all the lines when nothing is credited or nothing is left.
         """
@@ -419,15 +524,27 @@ class InvoiceLine(metaclass=PoolMeta):
                     [l for l in origins
                         if bool(l.advance_cancellation) == cancellation],
                     OPEN + ['posted', 'paid'], cancellation=cancellation))
-        if not any(credits.values()):
+        # What was used of an advance is not credited
+        billing = [
+            l for l in origins
+            if l.advance_invoice and not l.advance_cancellation
+            and l.amount > 0]
+        figures = Advance.get_figures({l.advance_invoice for l in billing})
+        available = {
+            l: figures[l.advance_invoice].available_amount for l in billing}
+        if not any(credits.values()) and all(
+                available[l] >= l.amount for l in billing):
             return lines
         rest = []
         for line in lines:
             if line.type == 'line':
                 origin = line.origin
                 quantity, amount = origin._get_left(credits[origin])
+                if origin in available:
+                    amount = min(amount, available[origin])
                 if (quantity * to_quantity(origin.quantity) <= 0
-                        and amount * origin.amount <= 0):
+                        and amount * origin.amount <= 0
+                        or origin in available and amount <= 0):
                     continue
                 if (line.currency.round(quantity * line.unit_price) == amount
                         # The quantity of others has the digits of its unit
@@ -567,11 +684,36 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @property
     def _cover_key(self):
-        "What a covered line and the lines that cancel for it share"
-        if self.advance_cancellation:
-            return (self.advance_invoice,)
-        elif self.covered_by_advance:
-            return (self.covered_by_advance,)
+        "What covered lines and the lines that cancel for them share"
+
+    @property
+    def goes_on(self):
+        """
+        If what its advance does not cover of the line goes on to the next one
+        """
+        return True
+
+    @property
+    def root_origin(self):
+        "The origin of the line that it credits, if it credits one"
+        origin = self.origin
+        while isinstance(origin, self.__class__):
+            origin = origin.origin
+        return origin
+
+    @classmethod
+    def get_covers(cls, lines):
+        """
+        Return for each covered line the advances that cover it, in the order
+        in which they are used
+        """
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        keys = {l: l.covered_by_advance.invoicing_key for l in lines}
+        ranked = Advance.get_ranked(keys.values())
+        return {
+            l: tuple(dict.fromkeys([l.covered_by_advance, *ranked[key]]))
+            for l, key in keys.items()}
 
     @staticmethod
     def get_advances(lines):
@@ -580,104 +722,119 @@ class InvoiceLine(metaclass=PoolMeta):
             a for l in lines
             for a in [l.advance_invoice, l.covered_by_advance] if a}
 
-    @staticmethod
-    def get_covered_lines(lines):
+    @classmethod
+    def get_cover_groups(cls, lines):
         """
-        Return the tuples of lines of an invoice covered together and the lines
-        that cancel advances for them
-
-        The last are all the lines, for the others may have a discount.
+        Return the tuples of the lines of an invoice covered together and
+        those that cancel advances for them
         """
         groups = defaultdict(lambda: ([], []))
-        billed, cancelled = [], []
         for line in lines:
             if line.type != 'line':
                 continue
-            if line.advance_cancellation:
-                cancelled.append(line)
-            else:
-                billed.append(line)
-            if key := line._cover_key:
-                covered, cancellations = groups[key]
-                if line.advance_cancellation:
-                    cancellations.append(line)
-                else:
-                    covered.append(line)
-        groups = list(groups.values())
-        if any(
-                l.covered_by_advance.type == 'to_balance'
-                for covered, _ in groups for l in covered):
-            # What balances cancels any advance
-            groups = [tuple(
-                    list(chain.from_iterable(lines))
-                    for lines in zip(*groups))]
-        if cancelled:
-            groups.append((billed, cancelled))
-        return groups
+            # What the client sends may be but a part of the line
+            if getattr(line, 'advance_cancellation', False):
+                groups[line._cover_key][1].append(line)
+            elif getattr(line, 'covered_by_advance', None):
+                groups[line._cover_key][0].append(line)
+        return list(groups.values())
+
+    @classmethod
+    def _get_covered_values(cls, covered, cancellations, sign):
+        """
+        Return the values of the covered lines and the advances of the
+        cancellations that may cover them
+        """
+        values = defaultdict(Decimal)
+        cancelled = [l.advance_invoice for l in cancellations]
+        for line in covered:
+            advances = [line.covered_by_advance]
+            if line.goes_on:
+                advances += cancelled
+            values[tuple(dict.fromkeys(advances))] += sign * line.amount
+        return [(value, advances) for advances, value in values.items()]
 
     @staticmethod
-    def get_cancellation_excess(covered, cancellations, cuts=None):
-        """
-        Return what the cancellations cancel more than the value of the lines
-        that they cover
+    def get_sign(lines):
+        "Return -1 for what credits an invoice, else 1"
+        billed = sum(
+            (l.amount for l in lines
+                if l.type == 'line' and not l.advance_cancellation),
+            Decimal(0))
+        return -1 if billed < 0 else 1
 
-        It has the sign of the cancellations, which are positive on a credit
-        note.  cuts is by line what is already cut of the cancellations.
+    @classmethod
+    def get_cancelled_amounts(cls, lines, caps=None):
         """
-        cuts = cuts or {}
-        value = -sum((l.amount for l in covered), Decimal(0))
-        amount = sum(
-            (l.amount - cuts.get(l, 0) for l in cancellations), Decimal(0))
-        return amount - min(max(amount, min(value, 0)), max(value, 0))
+        Return by line what the cancellations among the lines of an invoice
+        may cancel, positive also on a credit note
+
+        It is no more than the value of what they cover and of the invoice,
+        for the other lines may have a discount, and no more than the amount
+        of caps, by line, or what they cancel now.
+        """
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        caps = caps or {}
+        sign = cls.get_sign(lines)
+        left = sum(
+            (sign * l.amount for l in lines
+                if l.type == 'line' and not l.advance_cancellation),
+            Decimal(0))
+        amounts = {}
+        for covered, cancellations in cls.get_cover_groups(lines):
+            available = {
+                l.covered_by_advance: Available(
+                    l.covered_by_advance, Decimal(0), None) for l in covered}
+            for line in cancellations:
+                available[line.advance_invoice] = Available(
+                    line.advance_invoice,
+                    max(caps.get(line, -sign * line.amount), Decimal(0)),
+                    None)
+            cancelled = Advance.allocate(
+                cls._get_covered_values(covered, cancellations, sign),
+                available, limit=left)
+            left -= sum(cancelled.values())
+            for line in cancellations:
+                amounts[line] = cancelled.pop(line.advance_invoice, Decimal(0))
+        return amounts
+
+    @classmethod
+    def check_cancelled_value(cls, lines, checked=None):
+        """
+        Check the cancellations among the lines of an invoice, or those to be
+        checked of them, cancel no more than what they cover
+        """
+        sign = cls.get_sign(lines)
+        for line, amount in cls.get_cancelled_amounts(lines).items():
+            if ((checked is None or line in checked)
+                    and -sign * line.amount != amount):
+                line.refuse_cancellation(lines)
 
     @classmethod
     def update_cancellations(cls, invoices, saved=()):
         """
-        Keep what the open invoices cancel within the value of the lines that
-        it covers and what is cancelled of the advances within what was billed
+        Keep what the open invoices cancel in step with the lines that it
+        covers and what is cancelled of the advances within what was billed
 
-        The lines that cancel too much are cut, but refused if they are among
-        those that were just saved.
+        The saved lines are those that were just saved: what cancels for the
+        covered ones among them goes up to what is left of the advances, and
+        what cancels too much is refused, if it is among them, or else goes
+        down.
         """
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
         Invoice = pool.get('account.invoice')
-        cuts, to_delete, advances, opened = {}, set(), set(), set()
+        advances = set()
+        opened = []
         # They are read already
         saved = {l.id: l for l in saved}
         for invoice in Invoice.browse(invoices):
             lines = [saved.get(l.id, l) for l in invoice.lines]
             advances |= cls.get_advances(lines)
-            if invoice.state not in OPEN:
-                continue
-            opened.add(invoice)
-            for covered, cancellations in cls.get_covered_lines(lines):
-                excess = cls.get_cancellation_excess(
-                    covered, cancellations, cuts)
-                if excess and any(l.id in saved for l in cancellations):
-                    cancellations[0].refuse_cancellation(covered)
-                if not covered:
-                    # They cancel for nothing
-                    to_delete.update(cancellations)
-                for line in reversed(cancellations):
-                    if not excess:
-                        break
-                    amount = line.amount - cuts.get(line, 0)
-                    cut = min(abs(excess), abs(amount)).copy_sign(excess)
-                    excess -= cut
-                    cuts[line] = cuts.get(line, 0) + cut
-        to_write = []
-        for line, cut in cuts.items():
-            if line not in to_delete:
-                to_write.extend(([line], {
-                            'quantity': Advance.compute_quantity(
-                                line.amount - cut, line.unit_price,
-                                line.currency),
-                            }))
-        if to_write:
-            cls.write(*to_write)
-        if to_delete:
-            cls.delete(list(to_delete))
+            if invoice.state in OPEN:
+                opened.append(invoice)
+                cls._update_cancellations(lines, saved.values())
         if opened and not Transaction().context.get('_progress_invoice'):
             # The taxes do not follow the lines that are saved on their own,
             # else the invoice updates them itself once all is saved
@@ -686,9 +843,114 @@ class InvoiceLine(metaclass=PoolMeta):
             Advance.check_residual(Advance.browse(advances))
             cls.check_given_back(saved.values())
 
-    def refuse_cancellation(self, covered):
+    @classmethod
+    def _update_cancellations(cls, lines, saved):
+        "Write or delete the cancellations among the lines of an open invoice"
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        cls.check_cancelled_value(
+            lines, checked=[l for l in saved if l.advance_cancellation])
+        to_delete = [
+            l for covered, cancellations in cls.get_cover_groups(lines)
+            # They cancel for nothing
+            for l in cancellations if not covered]
+        sign = cls.get_sign(lines)
+        to_write = []
+        for line, amount in cls.get_cancelled_amounts(
+                lines, cls._get_caps(lines, saved)).items():
+            if line not in to_delete and -sign * line.amount != amount:
+                to_write.extend(([line], {
+                            'quantity': Advance.compute_quantity(
+                                -sign * amount, line.unit_price,
+                                line.currency),
+                            'cancellation_typed': line.cancellation_typed,
+                            }))
+        if to_write:
+            cls.write(*to_write)
+        if to_delete:
+            cls.delete(to_delete)
+
+    @classmethod
+    def _get_caps(cls, lines, saved):
+        """
+        Return by cancellation among the lines of an open invoice the amount
+        up to which it may go for the covered lines that were saved
+        """
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        keys = {
+            l._cover_key for l in saved
+            if l.covered_by_advance and not l.advance_cancellation}
+        to_raise = [
+            l for l in lines
+            if l.advance_cancellation and not l.cancellation_typed
+            and l not in saved and l._cover_key in keys]
+        if not to_raise:
+            return {}
+        sign = cls.get_sign(lines)
+        advances = list({l.advance_invoice for l in to_raise})
+        lock_together(advances)
+        if sign > 0:
+            available = Advance.get_available(advances)
+            left = {l: available[l.advance_invoice].amount for l in to_raise}
+        else:
+            left = {
+                l: max(
+                    abs(l.origin.amount) - sum(abs(c.amount) for c in credits),
+                    Decimal(0))
+                for l in to_raise
+                for credits in cls.get_credits(
+                    [l.origin], OPEN + ['posted', 'paid'],
+                    cancellation=True).values()}
+        return {l: -sign * l.amount + left[l] for l in to_raise}
+
+    @classmethod
+    def get_taxable_by_line(cls, lines):
+        """
+        Return the taxable lines of those of an invoice whose taxes are
+        rounded by line
+
+        What is cancelled is taxed line by line like what it covers, for the
+        tax of a sum is not the sum of the taxes.
+        """
+        taxable_lines = []
+        for line in lines:
+            if not getattr(line, 'advance_cancellation', False):
+                taxable_lines.extend(line.taxable_lines)
+        for covered, cancellations in cls.get_cover_groups(lines):
+            left = [abs(l.on_change_with_amount()) for l in covered]
+            parts = defaultdict(Decimal)
+            for line in cancellations:
+                amount = line.on_change_with_amount()
+                for taxes, _, quantity, date in line.taxable_lines:
+                    if has_fixed_tax(taxes):
+                        taxable_lines.append(
+                            (taxes, amount / to_quantity(quantity), quantity,
+                                date))
+                        continue
+                    rest = abs(amount)
+                    for i, value in enumerate(left):
+                        part = min(rest, value)
+                        left[i] -= part
+                        rest -= part
+                        parts[i, tuple(taxes), date] += part.copy_sign(amount)
+                    parts[None, tuple(taxes), date] += rest.copy_sign(amount)
+            taxable_lines.extend(
+                (taxes, part, 1, date)
+                for (_, taxes, date), part in parts.items() if part)
+        return taxable_lines
+
+    def refuse_cancellation(self, lines):
+        billed = [
+            l for l in lines
+            if l.type == 'line' and not l.advance_cancellation]
+        covered = [
+            l for l in billed
+            if l.covered_by_advance and l._cover_key == self._cover_key]
         raise AdvanceResidualError(gettext(
                 'project_progress_invoice.msg_cancellation_beyond',
                 line=self.rec_name,
                 invoice=self.invoice.rec_name,
-                value=abs(sum(l.amount for l in covered))))
+                value=min(
+                    abs(sum(l.amount for l in lines))
+                    for lines in [billed, covered])))

@@ -3,7 +3,6 @@
 """
 What the invoices of progress and those of projects stand on
 """
-import copy
 from decimal import Context, Decimal
 from itertools import groupby
 from operator import attrgetter
@@ -11,9 +10,9 @@ from operator import attrgetter
 from trytond import __series__, backend
 from trytond.i18n import gettext
 from trytond.model import fields
+from trytond.pool import Pool
 from trytond.tools import grouped_slice
-from trytond.transaction import (
-    Transaction, TransactionError, without_check_access)
+from trytond.transaction import Transaction, TransactionError, check_access
 
 from .exceptions import ProgressAccessError
 
@@ -30,7 +29,7 @@ def editable(condition):
     met but let the server accept the value anyway.
     """
     if __series__ == '8.0':
-        return {'readonly': ~condition}
+        return {'readonly': ~condition if condition else True}
     else:
         # Since 8.2 the server enforces readonly
         return {'editable': condition}
@@ -92,26 +91,6 @@ def set_base(taxable_lines, amount, quantity):
         for taxes, _, _, date in taxable_lines]
 
 
-class RecordFunction(fields.Function):
-    """
-    A function field whose value on a record is the one of on_change_with
-
-    It is only read with the record for the client, by its column, to let the
-    records of the server be read as without it.
-    """
-
-    def __get__(self, inst, cls):
-        if inst is None:
-            return self
-        return getattr(inst, f'on_change_with_{self.name}')()
-
-    def __copy__(self):
-        return RecordFunction(copy.copy(self._field), self.getter)
-
-    def __deepcopy__(self, memo):
-        return RecordFunction(copy.deepcopy(self._field, memo), self.getter)
-
-
 class _LockTogetherError(TransactionError):
     def __init__(self, errors):
         super().__init__()
@@ -164,23 +143,38 @@ def check_readonly(cls, names, values, records=None):
 
     Values which are those of the records are accepted, as are the default
     ones when there are no records yet.  Tryton 8.0 leaves it to the client.
+
+    They are compared with what the user can read, for whether they are
+    refused tells what the records have.
     """
-    if not Transaction().check_access:
+    ModelAccess = Pool().get('ir.model.access')
+    names = names & values.keys()
+    if not names:
         return
-    for name in names & values.keys():
-        with without_check_access():
-            if records is None:
-                default = cls._defaults.get(name)
-                currents = [default() if default else None]
-            else:
-                currents = [getattr(r, name) for r in records]
-            changed = any(
-                (getattr(c, 'id', c) or None) != (values[name] or None)
-                for c in currents)
-        if changed:
-            raise ProgressAccessError(gettext(
-                    'project_progress_invoice.msg_readonly',
-                    **cls.__names__(field=name)))
+    with check_access():
+        ModelAccess.check(
+            cls.__name__, 'create' if records is None else 'write')
+        if records is None:
+            defaults = {n: cls._defaults.get(n) for n in names}
+            currents = [{n: d() if d else None for n, d in defaults.items()}]
+        else:
+            currents = cls.read([r.id for r in records], list(names))
+    for current in currents:
+        for name in names:
+            if (current[name] or None) != (values[name] or None):
+                raise ProgressAccessError(gettext(
+                        'project_progress_invoice.msg_readonly',
+                        **cls.__names__(field=name)))
+
+
+def check_readable(cls, records):
+    """
+    Let who can not read the records know no more of them
+
+    It must be called before what is refused tells their values.
+    """
+    with check_access():
+        cls.read([r.id for r in records], ['id'])
 
 
 class ReadonlyMixin:
@@ -189,13 +183,15 @@ class ReadonlyMixin:
     _readonly_fields = set()
 
     @classmethod
-    def _before_create(cls, vlist):
-        for values in vlist:
-            check_readonly(cls, cls._readonly_fields, values)
-        return super()._before_create(vlist)
+    def create(cls, vlist):
+        if Transaction().check_access:
+            for values in vlist:
+                check_readonly(cls, cls._readonly_fields, values)
+        return super().create(vlist)
 
     @classmethod
-    def _before_write(cls, *args):
-        for records, values in zip(args[::2], args[1::2]):
+    def check_modification(cls, mode, records, values=None, external=False):
+        super().check_modification(
+            mode, records, values=values, external=external)
+        if mode == 'write' and external:
             check_readonly(cls, cls._readonly_fields, values, records)
-        return super()._before_write(*args)

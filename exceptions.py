@@ -32,6 +32,10 @@ class PriceError(ValidationError):
     "The price is no number"
 
 
+class RevenueAccountError(UserError):
+    "There is no account to bill what is sold"
+
+
 class ProgressAccessError(AccessError):
     "The record is needed by the progress invoices"
 
@@ -58,6 +62,10 @@ class AdvanceDepositError(ValidationError):
 
 class AdvanceAccessError(AccessError):
     "The record is needed by the advances"
+
+
+class OpenAdvanceWarning(UserWarning):
+    "An advance could still pay what is billed"
 
 
 class DepositAccountWarning(UserWarning):

@@ -1,6 +1,5 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
-import math
 from collections import defaultdict
 from decimal import Decimal
 from itertools import chain, groupby
@@ -16,7 +15,6 @@ from trytond.i18n import gettext
 from trytond.model import (
     Index, ModelSQL, ModelView, Workflow, fields, sequence_ordered)
 from trytond.modules.currency.fields import Monetary
-from trytond.modules.product import price_digits
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If, PYSONEncoder
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
@@ -25,10 +23,10 @@ from trytond.transaction import (
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .advance import ValorizeMixin
-from .common import LIMIT, OPEN, SLICE, ReadonlyMixin, editable, lock_together
+from .common import OPEN, SLICE, ReadonlyMixin, editable, lock_together
 from .exceptions import (
     InterventionAccessError, InterventionError, InterventionValidationError)
-from .pricing import SalePriceMixin
+from .pricing import PricingMixin
 
 # The most interventions that are valued at once when there are workers
 LARGE = 100
@@ -395,6 +393,8 @@ class Intervention(InterventionMixin):
     _invoiced_fields = {
         'company', 'work', 'party', 'date', 'description', 'advance_invoice',
         'request', 'start', 'end', 'employee', 'lines'}
+    # Those that can not change once a part of it is billed
+    _billed_fields = {'company', 'work', 'party', 'date', 'request'}
 
     @classmethod
     def __setup__(cls):
@@ -524,43 +524,49 @@ class Intervention(InterventionMixin):
             notifications.extend(line._notify_taxes())
         return notifications
 
+    @fields.depends('lines', methods=['on_change_with_currency'])
+    def on_change_lines(self):
+        currency = self.on_change_with_currency()
+        total = sum(
+            (l.on_change_with_amount() for l in self.lines or []
+                if l.invoiceable),
+            Decimal(0))
+        self.total_amount = currency.round(total) if currency else total
+
     @classmethod
     def get_amounts(cls, interventions, names):
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
-        result = {
-            n: {i.id: i.currency.round(Decimal(0)) for i in interventions}
-            for n in names}
+        Line = pool.get('project.intervention.line')
+        result = {n: {} for n in names}
         with without_check_access():
             cancelled = cls._get_cancelled_amounts(interventions)
-            to_cover = [i for i in interventions if i.state != 'invoiced']
-            available = Advance.get_available(list({
-                        l.advance_invoice for i in to_cover for l in i.lines
-                        if l.advance_invoice}))
+            to_bill = cls.get_lines_to_bill(
+                [i for i in interventions if i.state != 'invoiced'])
+            covers = Line.get_covers(
+                [l for lines in to_bill.values() for l in lines])
+            advances = list(set(chain(*covers.values())))
+            available = Advance.get_available(advances)
+            left = {a: available[a].amount for a in advances}
             for intervention in interventions:
-                total, covered = Decimal(0), defaultdict(Decimal)
-                for line in intervention.lines:
-                    if not line.invoiceable:
-                        continue
-                    total += line.amount
-                    if line.advance_invoice:
-                        covered[line.advance_invoice] += line.amount
-                if intervention.state == 'invoiced':
-                    covered_amount = cancelled.get(
-                        intervention.id, Decimal(0))
-                else:
-                    covered_amount = sum(
-                        (max(min(amount, available[advance][0]), 0)
-                            for advance, amount in covered.items()),
-                        Decimal(0))
-                    # The other lines may have a discount
-                    covered_amount = min(covered_amount, max(total, 0))
+                round_ = intervention.currency.round
+                total = sum(
+                    (l.amount for l in intervention.lines if l.invoiceable),
+                    Decimal(0))
+                covered = cancelled.get(intervention.id, Decimal(0))
+                if lines := to_bill.get(intervention):
+                    # Each as if it was the next to be valued
+                    for advance in advances:
+                        available[advance].amount = left[advance]
+                    covered += sum(Advance.allocate(
+                            [(l.amount, covers[l]) for l in lines], available,
+                            limit=sum(l.amount for l in lines)).values())
                 values = {
-                    'total_amount': total,
-                    'covered_amount': covered_amount,
+                    'total_amount': round_(total),
+                    'covered_amount': round_(covered),
                     }
                 for name in names:
-                    result[name][intervention.id] += values[name]
+                    result[name][intervention.id] = values[name]
         return result
 
     @classmethod
@@ -613,6 +619,16 @@ class Intervention(InterventionMixin):
         return result
 
     @classmethod
+    def get_lines_to_bill(cls, interventions):
+        "Return for each intervention its lines that are still to be billed"
+        billed = {
+            l.origin for lines in cls.get_billing_lines(interventions).values()
+            for l in lines}
+        return {
+            i: [l for l in i.lines if l.to_bill and l not in billed]
+            for i in interventions}
+
+    @classmethod
     def get_billing_invoices(cls, interventions):
         "Return the invoices that bill the interventions"
         lines = cls.get_billing_lines(interventions)
@@ -626,6 +642,11 @@ class Intervention(InterventionMixin):
     @classmethod
     def search_invoices(cls, name, clause):
         return [('invoice_lines.invoice' + clause[0][len(name):], *clause[1:])]
+
+    @property
+    def advance_key(self):
+        "What the advances that may be proposed for it depend on"
+        return self.work, self.party, self.date
 
     def check_advances(self):
         super().check_advances()
@@ -648,6 +669,9 @@ class Intervention(InterventionMixin):
         if mode == 'write' and values.keys() & cls._invoiced_fields:
             for intervention in interventions:
                 intervention.check_opened()
+            if values.keys() & cls._billed_fields:
+                cls._check_billed([
+                        i for i in interventions if i.invoice_lines])
         elif mode == 'delete':
             for intervention in interventions:
                 if (intervention.state not in {'planned', 'cancelled'}
@@ -739,11 +763,13 @@ class Intervention(InterventionMixin):
                             intervention=intervention.rec_name,
                             invoice=other.invoice.rec_name,
                             other=line.invoice.rec_name))
-            if lines and intervention.state != 'invoiced':
-                if intervention.state != 'done':
-                    intervention._refuse_billed(lines)
+            if lines and intervention.state not in {'done', 'invoiced'}:
+                intervention._refuse_billed(lines)
+            whole = lines and all(
+                l in billed for l in intervention.lines if l.to_bill)
+            if whole and intervention.state == 'done':
                 to_invoiced.append(intervention)
-            elif not lines and intervention.state == 'invoiced':
+            elif not whole and intervention.state == 'invoiced':
                 to_done.append(intervention)
         if to_invoiced:
             cls._set_invoiced(to_invoiced)
@@ -757,21 +783,23 @@ class Intervention(InterventionMixin):
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
         Invoice = pool.get('account.invoice')
+        Line = pool.get('project.intervention.line')
         groups = cls.group_by_invoice(
             [i for i in interventions if i.state != 'invoiced'])
-        advances = list({
-                l.advance_invoice for g in groups for i in g for l in i.lines
-                if l.advance_invoice})
+        covers = Line.get_covers(
+            [l for i in chain(*groups) for l in i.lines])
+        advances = list(set(chain(*covers.values())))
         lock_together([*advances, *interventions])
         interventions = list(chain(*groups))
+        to_bill = cls.get_lines_to_bill(interventions)
         for intervention in interventions:
-            intervention.check_valorize()
-        cls._check_billed(interventions)
+            intervention.check_valorize(to_bill[intervention])
         available = Advance.get_available(advances)
 
         invoices = []
         for grouped in groups:
-            invoices.append(cls._get_invoice(grouped, available))
+            invoices.append(cls._get_invoice(
+                    {i: to_bill[i] for i in grouped}, covers, available))
             if sum(len(i.lines) for i in invoices) >= BATCH:
                 Invoice.save(invoices)
                 invoices.clear()
@@ -779,17 +807,29 @@ class Intervention(InterventionMixin):
         cls._set_invoiced(interventions)
 
     @classmethod
-    def _get_invoice(cls, interventions, available):
-        "Return the invoice of the interventions of a project and a party"
-        invoice = interventions[0].work.get_project_invoice(
-            interventions[0].party)
-        value = sum(
-            l.amount for i in interventions for l in i.lines if l.invoiceable)
-        lines = []
-        for intervention in interventions:
-            i_lines, value = intervention.get_invoice_lines(available, value)
-            lines.extend(i_lines)
-        invoice.lines = lines
+    def _get_invoice(cls, to_bill, covers, available):
+        """
+        Return the invoice of the lines to bill by intervention of a project
+        and a party
+        """
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        first = next(iter(to_bill))
+        invoice = first.work.get_project_invoice(first.party)
+        left = sum(l.amount for lines in to_bill.values() for l in lines)
+        invoice_lines = []
+        for intervention, lines in to_bill.items():
+            amounts = Advance.allocate(
+                [(l.amount, covers[l]) for l in lines], available, limit=left)
+            left -= sum(amounts.values())
+            i_lines = [
+                intervention._get_title_line(),
+                *(l.get_billing_line() for l in lines),
+                *Advance.get_cancellation_lines(amounts, available)]
+            for line in i_lines:
+                line.intervention = intervention
+            invoice_lines.extend(i_lines)
+        invoice.lines = invoice_lines
         return invoice
 
     @classmethod
@@ -806,7 +846,8 @@ class Intervention(InterventionMixin):
                 sorted(interventions, key=lambda i: (*key(i), i.date, i.id)),
                 key=key)]
 
-    def check_valorize(self):
+    def check_valorize(self, to_bill):
+        "Check it can be valued by the lines that are to be billed"
         def refuse(message):
             raise InterventionError(gettext(
                     f'project_progress_invoice.{message}',
@@ -817,32 +858,9 @@ class Intervention(InterventionMixin):
             refuse('msg_intervention_not_done')
         if not self.party:
             refuse('msg_intervention_party')
-        if not any(l.invoiceable and l.quantity for l in self.lines):
+        if not to_bill:
             refuse('msg_intervention_lines')
         self.check_advances()
-
-    def get_invoice_lines(self, available, value):
-        """
-        Return the invoice lines of the intervention with those that cancel
-        the advances which cover them and what these leave of the value of
-        the invoice
-        """
-        pool = Pool()
-        Advance = pool.get('project.advance_invoice')
-        lines, covered = [self._get_title_line()], defaultdict(Decimal)
-        for line in self.lines:
-            if not line.invoiceable or not line.quantity:
-                continue
-            invoice_line = line.get_invoice_line()
-            if line.advance_invoice:
-                covered[line.advance_invoice] += (
-                    invoice_line.on_change_with_amount())
-            lines.append(invoice_line)
-        cancellations, value = Advance.cancel(covered, available, value)
-        lines.extend(cancellations)
-        for line in lines:
-            line.intervention = self
-        return lines, value
 
     def _get_title_line(self):
         pool = Pool()
@@ -860,8 +878,9 @@ class Intervention(InterventionMixin):
 
 
 class InterventionLine(
-        SalePriceMixin, sequence_ordered(), ModelSQL, ModelView):
+        PricingMixin, sequence_ordered(), ModelSQL, ModelView):
     __name__ = 'project.intervention.line'
+    _pricing_parent = 'intervention'
 
     intervention = fields.Many2One(
         'project.intervention', "Intervention", required=True,
@@ -889,12 +908,6 @@ class InterventionLine(
             'product.uom.category', "Product UoM Category",
             help="The category of Unit of Measure for the product."),
         'on_change_with_product_uom_category')
-    description = fields.Text(
-        "Description",
-        states={
-            'required': ~Eval('product'),
-            })
-    quantity = fields.Float("Quantity", digits='unit', required=True)
     unit = fields.Many2One(
         'product.uom', "Unit", ondelete='RESTRICT',
         domain=[
@@ -905,8 +918,6 @@ class InterventionLine(
         states={
             'required': Bool(Eval('product')),
             })
-    unit_price = Monetary(
-        "Unit Price", currency='currency', digits=price_digits, required=True)
     taxes = fields.Many2Many(
         'project.intervention.line-account.tax', 'line', 'tax', "Taxes",
         order=[('tax.sequence', 'ASC'), ('tax.id', 'ASC')],
@@ -918,9 +929,6 @@ class InterventionLine(
                 ],
             ('company', '=', Eval('company', -1)),
             ])
-    amount = fields.Function(
-        Monetary("Amount", currency='currency', digits='currency'),
-        'on_change_with_amount')
     invoiceable = fields.Boolean(
         "Invoiceable", help="Uncheck to not invoice the line.")
     advance_invoice = fields.Many2One(
@@ -940,6 +948,7 @@ class InterventionLine(
     def __setup__(cls):
         super().__setup__()
         cls.__access__.add('intervention')
+        cls.description.states['required'] = ~Eval('product')
         opened = Eval('intervention_state').in_(['planned', 'done'])
         for name in [
                 'kind', 'product', 'description', 'quantity', 'unit',
@@ -992,32 +1001,43 @@ class InterventionLine(
         if self.intervention and self.intervention.work:
             self.advance_invoice = self.get_proposals([self])[0]
 
+    @property
+    @fields.depends(methods=['on_change_with_currency'])
+    def pricing_currency(self):
+        return self.on_change_with_currency()
+
+    @property
     @fields.depends(
-        'product', 'unit', 'quantity', 'unit_price', 'intervention',
-        '_parent_intervention.party', '_parent_intervention.date',
-        methods=['on_change_with_company', 'on_change_with_currency'])
-    def _get_sale_line(self):
-        "Return the line that would sell it, to have its price and taxes"
-        pool = Pool()
-        Sale = pool.get('sale.sale')
+        'intervention', '_parent_intervention.party',
+        '_parent_intervention.date',
+        methods=['on_change_with_company', 'pricing_currency'])
+    def pricing_pattern(self):
         party = date = None
         if self.intervention:
             party, date = self.intervention.party, self.intervention.date
-        return Sale.get_pricing_line(
-            self.on_change_with_company(), party,
-            self.on_change_with_currency(), product=self.product,
-            unit=self.unit, quantity=self.quantity,
-            unit_price=self.unit_price, sale_date=date)
+        return {
+            'company': self.on_change_with_company(),
+            'party': party,
+            'currency': self.pricing_currency,
+            'sale_date': date,
+            }
 
-    @fields.depends(
-        'quantity', 'unit_price', methods=['on_change_with_currency'])
-    def on_change_with_amount(self, name=None):
-        amount = Decimal(0)
-        if math.isfinite(self.quantity or 0):
-            amount = (Decimal(str(self.quantity or 0))
-                * (self.unit_price or Decimal(0)))
-        currency = self.on_change_with_currency()
-        return currency.round(amount) if currency else amount
+    @property
+    def to_bill(self):
+        "If it is to be billed"
+        return bool(self.invoiceable and self.quantity)
+
+    @property
+    def advance_used(self):
+        "The advance that covers it first"
+        return self.advance_invoice or self.intervention.advance_invoice
+
+    @property
+    def is_proposed(self):
+        "If the project type proposes the advances for its kind"
+        type_ = self.intervention.work.project_type_used
+        return bool(
+            type_ and self.kind and getattr(type_, f'propose_{self.kind}'))
 
     @fields.depends(methods=['_notify_taxes'])
     def on_change_notify(self):
@@ -1025,36 +1045,14 @@ class InterventionLine(
         notifications.extend(self._notify_taxes())
         return notifications
 
-    @fields.depends('product', 'description', 'taxes', 'advance_invoice')
+    @fields.depends('taxes', 'advance_invoice', methods=['get_title'])
     def _notify_taxes(self):
         advance = self.advance_invoice
         if advance and set(self.taxes or []) != set(advance.taxes):
             yield ('warning', gettext(
                     'project_progress_invoice.msg_covered_taxes',
-                    line=(
-                        self.product.rec_name if self.product
-                        else firstline(self.description or '')),
+                    line=self.get_title(),
                     advance=advance.rec_name))
-
-    def get_rec_name(self, name):
-        if self.product:
-            name = self.product.rec_name
-        else:
-            name = firstline(self.description or '')
-        return f'{name} @ {self.intervention.rec_name}'
-
-    @classmethod
-    def search_rec_name(cls, name, clause):
-        _, operator, value = clause
-        if operator.startswith('!') or operator.startswith('not '):
-            bool_op = 'AND'
-        else:
-            bool_op = 'OR'
-        return [bool_op,
-            ('description', *clause[1:]),
-            ('product.rec_name', *clause[1:]),
-            ('intervention.rec_name', *clause[1:]),
-            ]
 
     @classmethod
     def get_proposals(cls, lines):
@@ -1064,20 +1062,62 @@ class InterventionLine(
         proposals, keys = [], {}
         for i, line in enumerate(lines):
             intervention = line.intervention
-            type_ = intervention.work.project_type_used
             proposals.append(intervention.advance_invoice)
             if (not intervention.advance_invoice
-                    and line.kind and type_
                     and intervention.party and intervention.date
-                    and getattr(type_, f'propose_{line.kind}')):
-                keys[i] = (
-                    intervention.work, intervention.party, intervention.date)
+                    and line.is_proposed):
+                keys[i] = intervention.advance_key
         if keys:
             with without_check_access():
                 advances = Advance.get_proposals(keys.values())
             for i, key in keys.items():
                 proposals[i] = advances[key]
         return proposals
+
+    @classmethod
+    def get_covers(cls, lines):
+        """
+        Return for each line the advances that cover it, in the order in which
+        they are used: its own, then those that would be proposed
+        """
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        ranked = Advance.get_ranked({
+                l.intervention.advance_key for l in lines
+                if l.advance_used and l.is_proposed})
+        covers = {}
+        for line in lines:
+            advances = []
+            if line.advance_used:
+                advances.append(line.advance_used)
+                if line.is_proposed:
+                    advances += ranked[line.intervention.advance_key]
+            covers[line] = tuple(dict.fromkeys(advances))
+        return covers
+
+    @classmethod
+    def get_taken_amounts(cls, advances):
+        "Return by advance the amount that done interventions are to cancel"
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        ids = [a.id for a in advances]
+        lines = cls.search([
+                ('intervention.state', '=', 'done'),
+                ['OR',
+                    ('advance_invoice', 'in', ids),
+                    [
+                        ('advance_invoice', '=', None),
+                        ('intervention.advance_invoice', 'in', ids),
+                        ],
+                    ],
+                ])
+        amounts = defaultdict(Decimal)
+        to_bill = Intervention.get_lines_to_bill(
+            list({l.intervention for l in lines}))
+        for line in chain(*to_bill.values()):
+            if line.advance_used:
+                amounts[line.advance_used] += line.amount
+        return amounts
 
     @classmethod
     def create(cls, vlist):
@@ -1108,7 +1148,7 @@ class InterventionLine(
         super().validate_fields(lines, field_names)
         for line in lines:
             for name in ['quantity', 'unit_price']:
-                if not -LIMIT < getattr(line, name) < LIMIT:  # False for NaN
+                if not cls.is_amount(getattr(line, name)):
                     raise InterventionValidationError(gettext(
                             'project_progress_invoice'
                             '.msg_intervention_quantity',
@@ -1135,6 +1175,8 @@ class InterventionLine(
             interventions = {l.intervention for l in lines}
             if mode == 'write' and values.get('intervention'):
                 interventions.add(Intervention(values['intervention']))
+            if mode != 'create':
+                cls._check_unbilled(lines)
             # They go with what is deleted
             deleted = Transaction().delete_records['project.intervention']
             for intervention in interventions:
@@ -1147,29 +1189,28 @@ class InterventionLine(
         default.setdefault('invoice_lines')
         return super().copy(lines, default=default)
 
-    def get_invoice_line(self):
-        "Return the line that invoices it"
+    @classmethod
+    def _check_unbilled(cls, lines):
+        "Check no open or live document bills the lines"
         pool = Pool()
-        Line = pool.get('account.invoice.line')
-        account = self.revenue_account
-        if not account:
-            raise InterventionError(gettext(
-                    'project_progress_invoice.msg_revenue_account_missing',
-                    record=self.rec_name))
-        return Line(
-            invoice_type='out',
-            type='line',
-            company=self.company,
-            currency=self.currency,
-            origin=self,
-            covered_by_advance=self.advance_invoice,
-            product=self.product,
-            description=self.description,
-            quantity=self.quantity,
-            unit=self.unit,
-            unit_price=self.unit_price,
-            account=account,
-            taxes=self.taxes)
+        Intervention = pool.get('project.intervention')
+        billing = Intervention.get_billing_lines(list({
+                    l.intervention for l in lines
+                    if l.intervention.invoice_lines}))
+        for intervention, billing_lines in billing.items():
+            for billing_line in billing_lines:
+                if billing_line.origin in lines:
+                    raise InterventionAccessError(gettext(
+                            'project_progress_invoice'
+                            '.msg_intervention_line_billed',
+                            line=billing_line.origin.rec_name,
+                            invoice=billing_line.invoice.rec_name))
+
+    def get_billing_line(self):
+        "Return the line that invoices it"
+        return self.get_invoice_line(
+            self.revenue_account, origin=self,
+            covered_by_advance=self.advance_used)
 
 
 class InterventionLineTax(ModelSQL):
@@ -1185,6 +1226,16 @@ class InterventionLineTax(ModelSQL):
             ])
 
 
+class AdvanceInvoice(metaclass=PoolMeta):
+    __name__ = 'project.advance_invoice'
+
+    @classmethod
+    def _get_taken_amounts(cls, advances):
+        pool = Pool()
+        Line = pool.get('project.intervention.line')
+        return Line.get_taken_amounts(advances)
+
+
 class Invoice(metaclass=PoolMeta):
     __name__ = 'account.invoice'
 
@@ -1193,6 +1244,10 @@ class Invoice(metaclass=PoolMeta):
         if not self.project_billing:
             return set()
         return {l.intervention for l in self.lines if l.intervention}
+
+    @property
+    def billed_works(self):
+        return super().billed_works | {i.work for i in self.interventions}
 
     @classmethod
     def _get_billing_records(cls, invoices):
@@ -1240,8 +1295,16 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @property
     def _cover_key(self):
-        if key := super()._cover_key:
-            return (*key, self.intervention)
+        return getattr(self, 'intervention', None)
+
+    @property
+    def goes_on(self):
+        pool = Pool()
+        Line = pool.get('project.intervention.line')
+        origin = self.root_origin
+        if isinstance(origin, Line):
+            return origin.is_proposed
+        return super().goes_on
 
     @property
     def _billing_key(self):
@@ -1314,8 +1377,9 @@ class ValueInterventions(Wizard):
         if (len(interventions) > LARGE
                 and config.getboolean('queue', 'worker', default=False)):
             # The user is told what is refused
-            for intervention in interventions:
-                intervention.check_valorize()
+            to_bill = Intervention.get_lines_to_bill(interventions)
+            for intervention, lines in to_bill.items():
+                intervention.check_valorize(lines)
             at_once, *later = Intervention.group_by_invoice(interventions)
         with check_access():
             Intervention.valorize(at_once)

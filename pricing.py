@@ -1,12 +1,24 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
+"""
+What an advance and a line of an intervention are sold at
+
+Both are quantities of a product or of what is described, at a unit price in
+the currency of the company.  What is not typed of them is what a line of a
+sale to their party would have.
+"""
 import math
+from decimal import Decimal
 
 from trytond.i18n import gettext
 from trytond.model import fields
+from trytond.modules.currency.fields import Monetary
+from trytond.modules.product import price_digits
 from trytond.pool import Pool, PoolMeta
+from trytond.tools import firstline
 
-from .exceptions import PriceError
+from .common import LIMIT, to_quantity
+from .exceptions import PriceError, RevenueAccountError
 
 
 class Sale(metaclass=PoolMeta):
@@ -39,23 +51,34 @@ class Sale(metaclass=PoolMeta):
         return line
 
 
-class SalePriceMixin:
+class PricingMixin:
     """
-    Give to a record the unit, price, taxes and account of a sale line
+    The quantity, price and amount of what is sold
 
-    The method _get_sale_line must return the line that would sell it.
+    The model has the fields product, unit and taxes, the properties
+    pricing_currency and pricing_pattern, which is what the sale depends on,
+    and the field that _pricing_parent names.
     """
     __slots__ = ()
 
-    @classmethod
-    def preprocess_values(cls, mode, values):
-        values = super().preprocess_values(mode, values)
-        # Tryton counts the digits of any value
-        if not math.isfinite(values.get('unit_price') or 0):
-            raise PriceError(gettext(
-                    'project_progress_invoice.msg_price_number',
-                    **cls.__names__(field='unit_price')))
-        return values
+    description = fields.Text("Description")
+    quantity = fields.Float("Quantity", digits='unit', required=True)
+    unit_price = Monetary(
+        "Unit Price", currency='currency', digits=price_digits, required=True)
+    amount = fields.Function(
+        Monetary("Amount", currency='currency', digits='currency'),
+        'on_change_with_amount')
+
+    @fields.depends(
+        'product', 'unit', 'quantity', 'unit_price',
+        methods=['pricing_pattern'])
+    def _get_sale_line(self):
+        "Return the line that would sell it"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        return Sale.get_pricing_line(
+            product=self.product, unit=self.unit, quantity=self.quantity,
+            unit_price=self.unit_price, **self.pricing_pattern)
 
     @fields.depends(
         'product', 'unit', 'unit_price', 'taxes', methods=['_get_sale_line'])
@@ -75,6 +98,54 @@ class SalePriceMixin:
     def on_change_unit(self):
         self.on_change_quantity()
 
+    @fields.depends('quantity', methods=['get_value'])
+    def on_change_with_amount(self, name=None):
+        return self.get_value(self.quantity)
+
+    @fields.depends('unit_price', methods=['pricing_currency'])
+    def get_value(self, quantity):
+        "Return what the quantity, in the unit, is worth to the cent"
+        if not math.isfinite(quantity or 0):
+            # It is refused when saved
+            quantity = 0
+        amount = to_quantity(quantity) * (self.unit_price or Decimal(0))
+        currency = self.pricing_currency
+        return currency.round(amount) if currency else amount
+
+    @fields.depends('product', 'description')
+    def get_title(self):
+        "Return what it is called without where it belongs"
+        if self.product and not self.description:
+            return self.product.rec_name
+        return firstline(self.description or '')
+
+    def get_rec_name(self, name):
+        parent = getattr(self, self._pricing_parent)
+        return f'{self.get_title()} @ {parent.rec_name}'
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, value = clause
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            ('description', *clause[1:]),
+            ('product.rec_name', *clause[1:]),
+            (f'{cls._pricing_parent}.rec_name', *clause[1:]),
+            ]
+
+    @classmethod
+    def preprocess_values(cls, mode, values):
+        values = super().preprocess_values(mode, values)
+        # Tryton counts the digits of any value
+        if not math.isfinite(values.get('unit_price') or 0):
+            raise PriceError(gettext(
+                    'project_progress_invoice.msg_price_number',
+                    **cls.__names__(field='unit_price')))
+        return values
+
     @classmethod
     def set_sale_values(cls, values, names):
         """
@@ -91,16 +162,44 @@ class SalePriceMixin:
             values.setdefault('unit_price', line.unit_price)
         values.setdefault('taxes', [('add', [int(t) for t in line.taxes])])
 
-    @property
-    def revenue_account(self):
-        "The account on which a sale line would be invoiced, if there is one"
-        if self.product:
-            return self.product.account_revenue_used
-        return self._default_revenue_account
+    @staticmethod
+    def is_amount(value):
+        "Return if the value is a number of which an amount can be computed"
+        return value is not None and -LIMIT < value < LIMIT  # False for NaN
 
     @property
-    def _default_revenue_account(self):
+    def revenue_account(self):
+        "The account on which a sale line would be invoiced"
         pool = Pool()
         AccountConfiguration = pool.get('account.configuration')
-        return AccountConfiguration(1).get_multivalue(
-            'default_category_account_revenue', company=self.company.id)
+        if self.product and self.product.account_category:
+            account = self.product.account_revenue_used
+        else:
+            account = AccountConfiguration(1).get_multivalue(
+                'default_category_account_revenue', company=self.company.id)
+        if not account:
+            raise RevenueAccountError(gettext(
+                    'project_progress_invoice.msg_revenue_account_missing',
+                    record=self.rec_name))
+        return account
+
+    def get_invoice_line(self, account, quantity=None, **values):
+        """
+        Return a new line of a customer invoice for the quantity, or for its
+        own, on the account
+        """
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        return Line(
+            invoice_type='out',
+            type='line',
+            company=self.company,
+            currency=self.pricing_currency,
+            product=self.product,
+            description=self.description,
+            quantity=self.quantity if quantity is None else quantity,
+            unit=self.unit,
+            unit_price=self.unit_price,
+            account=account,
+            taxes=self.taxes,
+            **values)

@@ -2,6 +2,7 @@
 # this repository contains the full copyright notices and license terms.
 from collections import defaultdict
 from decimal import Decimal
+from itertools import chain
 
 from sql import Null
 
@@ -283,6 +284,15 @@ class Work(metaclass=PoolMeta):
                 },
             help="What is left of the advances."),
         'get_advance_amounts')
+    advance_available_amount = fields.Function(
+        Monetary(
+            "Available", currency='currency', digits='currency',
+            states={
+                'invisible': Eval('type') != 'project',
+                },
+            help="What may cover its work, of the advances of its parents "
+            "too."),
+        'get_advance_available')
 
     @classmethod
     def __setup__(cls):
@@ -314,20 +324,69 @@ class Work(metaclass=PoolMeta):
                 for w in works}
             for n in names}
 
+    @classmethod
+    def get_advance_available(cls, works, name):
+        pool = Pool()
+        Advance = pool.get('project.advance_invoice')
+        Date = pool.get('ir.date')
+        with without_check_access():
+            keys = {}
+            for work in works:
+                if work.type == 'project':
+                    with Transaction().set_context(company=work.company.id):
+                        keys[work] = (work, work.party_used, Date.today())
+            ranked = Advance.get_ranked(keys.values())
+            available = Advance.get_available(
+                list({a for advances in ranked.values() for a in advances}))
+        return {
+            w.id: w.company.currency.round(sum(
+                    (available[a].amount for a in ranked.get(keys.get(w), [])),
+                    Decimal(0)))
+            for w in works}
+
+    def get_lineage(self, values=None):
+        """
+        Return the work and its ancestors from the nearest
+
+        The parents are those of the values by work, which are about to be
+        saved, if any.  It ends also where they would be in a circle.
+        """
+        values = values or {}
+        works, work = [], self
+        while work and work not in works:
+            works.append(work)
+            work = values.get(work, {}).get('parent', work.parent)
+        return works
+
     @property
     def lineage(self):
-        "The work and its ancestors from the nearest"
-        works, work = [], self
-        while work:
-            works.append(work)
-            work = work.parent
-        return works
+        return self.get_lineage()
+
+    @property
+    def invoicing_date(self):
+        "The last day whose work is invoiced"
+        pool = Pool()
+        Date = pool.get('ir.date')
+        if (self.invoice_method == 'timesheet'
+                and self.invoice_timesheet_up_to):
+            return self.invoice_timesheet_up_to
+        with Transaction().set_context(company=self.company.id):
+            return Date.today()
 
     @property
     def project_type_used(self):
         "The project type of the nearest work that has one"
         return next(
             (w.project_type for w in self.lineage if w.project_type), None)
+
+    @property
+    def proposes_advances(self):
+        "If its project type proposes the advances for something"
+        type_ = self.project_type_used
+        return bool(type_ and (
+                type_.propose_service
+                or type_.propose_material
+                or type_.propose_expense))
 
     @property
     def party_used(self):
@@ -360,33 +419,42 @@ class Work(metaclass=PoolMeta):
     def invoice(cls, works):
         pool = Pool()
         Advance = pool.get('project.advance_invoice')
-        Date = pool.get('ir.date')
         Invoice = pool.get('account.invoice')
-        transaction = Transaction()
-        projects = cls.search([
-                ('parent', 'child_of', [w.id for w in works]),
-                ('type', '=', 'project'),
-                ])
         keys = {}
-        for project in projects:
+        for project in cls.search([
+                    ('parent', 'child_of', [w.id for w in works]),
+                    ('type', '=', 'project'),
+                    ]):
             type_ = project.project_type_used
             if type_ and type_.propose_service and project.party_used:
-                with transaction.set_context(company=project.company.id):
-                    keys[project.id] = (
-                        project, project.party_used, Date.today())
+                keys[project.id] = (
+                    project, project.party_used, project.invoicing_date)
         if not keys:
             super().invoice(works)
             return
-        lock_together(Advance.get_candidates(keys.values()))
+        lock_together(set(chain(*Advance.get_ranked(keys.values()).values())))
         proposals = Advance.get_proposals(keys.values())
-        created = transaction.create_records['account.invoice']
-        count = len(created)
-        with transaction.set_context(_advance_proposals={
-                    id_: proposals[key].id for id_, key in keys.items()
-                    if proposals[key]}):
+        proposals = {
+            id_: proposals[key].id for id_, key in keys.items()
+            if proposals[key]}
+
+        def search_covered():
+            return set(Invoice.search([
+                        ('lines.covered_by_advance', 'in',
+                            list(set(proposals.values()))),
+                        ('state', '=', 'draft'),
+                        ]))
+
+        before = search_covered()
+        with Transaction().set_context(_advance_proposals=proposals):
             super().invoice(works)
-        invoices = Invoice.browse(created[count:])
-        Invoice.cancel_advances(invoices)
+        Invoice.cancel_advances(list(search_covered() - before))
+
+    def _get_invoice(self):
+        invoice = super()._get_invoice()
+        if self.project_type_used:
+            invoice.project_billing = True
+        return invoice
 
     def _get_lines_to_invoice(self):
         lines = super()._get_lines_to_invoice()
@@ -428,8 +496,9 @@ class Work(metaclass=PoolMeta):
             advances = Advance.search([
                     ('work', 'child_of', [w.id for w in works], 'parent'),
                     ])
+            changes = dict.fromkeys(works, cls._get_changes(values))
             for advance in advances:
-                party = advance.work._get_next_party(works, values)
+                party = advance.work._get_next_party(changes)
                 if advance.party != party and (
                         advance.billed or advance.opening_quantity):
                     raise AdvanceAccessError(gettext(
@@ -437,23 +506,21 @@ class Work(metaclass=PoolMeta):
                             work=advance.work.rec_name,
                             advance=advance.rec_name))
 
-    def _get_next_party(self, works, values):
-        "Return the party to use once the values are written on the works"
+    @classmethod
+    def _get_changes(cls, values):
+        "Return the records of the parent and the party among the values"
         pool = Pool()
         Party = pool.get('party.party')
-        work = self
-        while work:
-            changed = values if work in works else {}
-            party = work.party
-            if 'party' in changed:
-                party = Party(changed['party']) if changed['party'] else None
-            if party:
-                return party
-            parent = work.parent
-            if 'parent' in changed:
-                parent = changed['parent'] and self.__class__(
-                    changed['parent'])
-            work = parent
+        return {
+            name: Model(values[name]) if values[name] is not None else None
+            for name, Model in [('parent', cls), ('party', Party)]
+            if name in values}
+
+    def _get_next_party(self, changes):
+        "Return the party to use once the values by work are written"
+        return next((
+                party for w in self.get_lineage(changes)
+                if (party := changes.get(w, {}).get('party', w.party))), None)
 
     @classmethod
     def copy(cls, works, default=None):

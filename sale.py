@@ -16,8 +16,8 @@ from trytond.pyson import Eval
 from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from .common import (
-    OPEN, SLICE, ReadonlyMixin, RecordFunction, lock_together, to_quantity)
+from .billing import RecordFunction
+from .common import OPEN, SLICE, ReadonlyMixin, lock_together, to_quantity
 from .exceptions import ProgressAccessError, ProgressImportError
 from .invoice import same_quantity
 

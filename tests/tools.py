@@ -13,7 +13,7 @@ from trytond.modules.company.tests.tools import create_company, get_company
 from trytond.tests.tools import activate_modules, set_user
 
 __all__ = [
-    'activate', 'setup_company', 'user_of', 'get', 'write', 'create',
+    'activate', 'setup_company', 'without_warnings', 'user_of', 'get', 'write', 'create',
     'create_sale',
     'create_invoice',
     'set_current', 'billed', 'pay', 'credit', 'next_invoice',
@@ -69,6 +69,17 @@ def setup_company(config=None):
         name="Cash", journal=journal,
         credit_account=accounts['cash'],
         debit_account=accounts['cash']).save()
+
+
+@contextmanager
+def without_warnings():
+    "Answer yes to the warnings"
+    config = get_config()
+    config.skip_warning = True
+    try:
+        yield
+    finally:
+        config.skip_warning = False
 
 
 @contextmanager
