@@ -16,8 +16,8 @@ from trytond.transaction import Transaction, without_check_access
 
 from .advance import Available
 from .common import (
-    OPEN, check_readonly, editable, has_fixed_tax, let_readonly, lock_together,
-    set_base, to_quantity)
+    OPEN, check_readable, check_readonly, editable, has_fixed_tax,
+    let_readonly, lock_together, set_base, to_quantity)
 from .exceptions import (
     AdvanceAccessError, AdvanceAssociationError, AdvanceDepositError,
     AdvanceResidualError, OpenAdvanceWarning, ProgressContractError)
@@ -642,6 +642,8 @@ class InvoiceLine(metaclass=PoolMeta):
                     or ('quantity' in values and advance
                         and line.origin == advance
                         and not line.advance_cancellation)):
+                if external:
+                    check_readable(cls, lines)
                 raise AdvanceAccessError(gettext(
                         'project_progress_invoice.msg_advance_line',
                         line=line.rec_name,

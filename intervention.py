@@ -23,7 +23,8 @@ from trytond.transaction import (
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .advance import ValorizeMixin
-from .common import OPEN, SLICE, ReadonlyMixin, editable, lock_together
+from .common import (
+    OPEN, SLICE, ReadonlyMixin, check_readable, editable, lock_together)
 from .exceptions import (
     InterventionAccessError, InterventionError, InterventionValidationError)
 from .pricing import PricingMixin
@@ -148,6 +149,13 @@ class InterventionMixin(ReadonlyMixin, Workflow, ModelSQL, ModelView):
                 values.setdefault('company', work.company.id)
                 values.setdefault('party', party.id if party else None)
         return values
+
+    @classmethod
+    def check_modification(cls, mode, records, values=None, external=False):
+        super().check_modification(
+            mode, records, values=values, external=external)
+        if mode != 'create' and external:
+            check_readable(cls, records)
 
     @classmethod
     def validate_fields(cls, records, field_names):
@@ -527,11 +535,12 @@ class Intervention(InterventionMixin):
     @fields.depends('lines', methods=['on_change_with_currency'])
     def on_change_lines(self):
         currency = self.on_change_with_currency()
-        total = sum(
-            (l.on_change_with_amount() for l in self.lines or []
-                if l.invoiceable),
-            Decimal(0))
-        self.total_amount = currency.round(total) if currency else total
+        amounts = [
+            l.on_change_with_amount() for l in self.lines or []
+            if getattr(l, 'invoiceable', True)]
+        if currency:
+            amounts = map(currency.round, amounts)
+        self.total_amount = sum(amounts, Decimal(0))
 
     @classmethod
     def get_amounts(cls, interventions, names):
@@ -1171,6 +1180,8 @@ class InterventionLine(
         Intervention = pool.get('project.intervention')
         super().check_modification(
             mode, lines, values=values, external=external)
+        if mode != 'create' and external:
+            check_readable(cls, lines)
         if mode != 'write' or values.keys() - {'sequence'}:
             interventions = {l.intervention for l in lines}
             if mode == 'write' and values.get('intervention'):

@@ -16,7 +16,7 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, Id
 from trytond.transaction import Transaction, without_check_access
 
-from .common import editable, lock_together
+from .common import check_readable, editable, lock_together
 from .exceptions import (
     AdvanceAccessError, AdvanceSetupError, DepositAccountWarning)
 
@@ -496,6 +496,8 @@ class Work(metaclass=PoolMeta):
             advances = Advance.search([
                     ('work', 'child_of', [w.id for w in works], 'parent'),
                     ])
+            if advances and external:
+                check_readable(cls, works)
             changes = dict.fromkeys(works, cls._get_changes(values))
             for advance in advances:
                 party = advance.work._get_next_party(changes)
