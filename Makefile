@@ -74,7 +74,7 @@ test-neighbours:
 	@PYTEST_ADDOPTS='-o cache_dir=.pytest_cache/neighbours' \
 		$(MAKE) --no-print-directory test \
 		VENV=.venv/$(SERIES)-neighbours EXTRAS=test,neighbours \
-		TESTS=tests/neighbours.py
+		TESTS=qa/neighbours.py
 
 # Its own environment, for only it drives a browser.  Only what is missing is
 # installed, for the npm of Debian can not stand beside another Node.js.
@@ -88,7 +88,7 @@ test-web:
 	test -z "$$missing" || .ci/install $$missing
 	@$(MAKE) --no-print-directory -s $(SAO)/.installed
 	@SAO=$(CURDIR)/$(SAO) $(MAKE) --no-print-directory test \
-		VENV=.venv/$(SERIES)-web EXTRAS=test,web TESTS=tests/web.py
+		VENV=.venv/$(SERIES)-web EXTRAS=test,web TESTS=qa/web.py
 
 # The manual shows what the stories left
 screenshots: test-web
@@ -99,7 +99,7 @@ screenshots: test-web
 test-desktop: $(DESKTOP)/.installed
 	@command -v Xvfb >/dev/null || .ci/install xvfb
 	@DESKTOP=$(CURDIR)/$(DESKTOP) $(MAKE) --no-print-directory test \
-		SERIES=$(DESKTOP_SERIES) TESTS=tests/desktop.py
+		SERIES=$(DESKTOP_SERIES) TESTS=qa/desktop.py
 
 $(DESKTOP)/.installed:
 	@/usr/bin/python3 -c 'import ensurepip, gi; \

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trytond.modules.project_progress_invoice as module
 
-from .postgresql import get_free_address, wait_until_served
+from ..tests.postgresql import get_free_address, wait_until_served
 
 ROOT = Path(module.__file__).resolve().parent
 

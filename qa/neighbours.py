@@ -19,9 +19,9 @@ from trytond.tests.test_tryton import (
     backup_db_cache, load_doc_tests, restore_db_cache)
 from trytond.tests.tools import activate_modules
 
-from .refused import refused
-from .test_scenario import run_scenario
-from .tools import (
+from ..tests.refused import refused
+from ..tests.test_scenario import run_scenario
+from ..tests.tools import (
     billed, create_deposit_account, create_sale, credit, get, next_invoice,
     pay, set_current, setup_company, work)
 

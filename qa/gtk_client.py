@@ -1,7 +1,7 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
 """
-The process of Tryton's desktop client that tests/gtk.py drives
+The process of Tryton's desktop client that qa/gtk.py drives
 
 It reads a command a line and answers each with its result and with the
 problems that came up.  It runs in the environment of the client, which has no

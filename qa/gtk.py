@@ -9,7 +9,7 @@ Tryton's desktop client, driven under Xvfb
         gtk.run('close')
 
 A command fails when the client complains of something.  The commands are the
-methods of tests/gtk_client.py, the process of the client.
+methods of qa/gtk_client.py, the process of the client.
 """
 import json
 import os
