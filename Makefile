@@ -4,6 +4,7 @@
 # make test-all         run the tests on both series and both databases
 # make test-neighbours  run the scenarios of Tryton's modules beside this one
 # make fuzz             try a thousand odd contracts and advances
+# make test-demo        run the demo and serve it
 # make test-web         do both jobs in the web client
 # make screenshots      renew those of the manual
 # make test-desktop     open every view in the desktop client
@@ -14,10 +15,12 @@
 #
 # SERIES=8.2 make test does the same on that series of Tryton, and
 # DATABASE=postgresql make test on PostgreSQL.  make bench takes both databases
-# and make test-desktop takes 8.2 unless one is named.
+# and make test-desktop takes 8.2 unless one is named.  PORT=8010 make serve
+# listens there instead of on 8000.
 
 SERIES ?= 8.0
 DATABASE ?= sqlite
+PORT ?= 8000
 PYTHON ?= python3
 TESTS ?= tests
 EXTRAS ?= test
@@ -41,7 +44,7 @@ demo: $(INSTALLED)
 	@$(VENV)/bin/python demo/demo.py .demo
 
 serve: $(INSTALLED) $(SAO)/.installed
-	@$(VENV)/bin/python -W ignore demo/serve.py .demo 8000 $(SAO)/package
+	@$(VENV)/bin/python -W ignore demo/serve.py .demo $(PORT) $(SAO)/package
 
 # The packages of the web client hold what it is built to
 $(SAO)/.installed:
@@ -75,6 +78,9 @@ test-neighbours:
 		$(MAKE) --no-print-directory test \
 		VENV=.venv/$(SERIES)-neighbours EXTRAS=test,neighbours \
 		TESTS=qa/neighbours.py
+
+test-demo:
+	@$(MAKE) --no-print-directory test TESTS=qa/trial.py
 
 # Its own environment, for only it drives a browser.  Only what is missing is
 # installed, for the npm of Debian can not stand beside another Node.js.
@@ -134,7 +140,7 @@ draw-growth: $(INSTALLED)
 		$(OPTIONS) .bench/growth.json
 	@$(VENV)/bin/python bench/chart.py .bench/growth.json doc/growth.svg
 
-nightly: test-all test-neighbours test-web test-desktop fuzz
+nightly: test-all test-neighbours test-demo test-web test-desktop fuzz
 	@$(MAKE) --no-print-directory test-neighbours fuzz SERIES=8.2
 
 clean:
@@ -156,6 +162,6 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 	@cd $(MODULES) && ln -sfn ../../../../../../.. project_progress_invoice
 	@touch $@
 
-.PHONY: help demo serve test test-all test-neighbours test-web test-desktop
-.PHONY: screenshots fuzz nightly clean
+.PHONY: help demo serve test test-all test-neighbours test-demo test-web
+.PHONY: test-desktop screenshots fuzz nightly clean
 .PHONY: bench bench-sqlite bench-postgresql growth draw-growth

@@ -2,7 +2,9 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
 "Serve the database of the demo, with the web client if there is one"
+import errno
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from proteus import Model
 from proteus.config import set_trytond
 
 HOST = '127.0.0.1'
+MAX_PORT = 65535
 WEB = """
 [web]
 listen = {address}
@@ -32,8 +35,32 @@ def skip_configuration():
     admin.save()
 
 
+def is_free(port):
+    with socket.socket() as listener:
+        # Like the server, which need not wait for what the last one closed
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return False
+    return True
+
+
+def choose_port(port):
+    "Return the port, or the next that is free, and say so"
+    free = next(filter(is_free, range(port, MAX_PORT + 1)), None)
+    if free is None:
+        sys.exit(f"No port is free from {port} on, "
+            "choose another: PORT=8010 make serve")
+    if free != port:
+        print(f"Port {port} is in use, so it is served on {free}.\n"
+            "To choose another: PORT=8010 make serve", flush=True)
+    return free
+
+
 def main(folder, port='8000', client=None):
-    address = f'{HOST}:{port}'
     folder = Path(folder).resolve()
     config = folder / 'trytond.conf'
     if not (folder / 'demo.sqlite').exists():
@@ -41,6 +68,7 @@ def main(folder, port='8000', client=None):
     else:
         set_trytond(config_file=str(config))
     skip_configuration()
+    address = f'{HOST}:{choose_port(int(port))}'
     settings = config.read_text() + WEB.format(address=address)
     url = f'tryton://{address}/demo'
     if client:
