@@ -170,15 +170,23 @@ class ProjectTypeAccount(ModelSQL, CompanyValueMixin):
                             **names))
 
 
+# The row of Tryton's project is there before its sequences are, so that their
+# columns cannot be required
 _request_sequence = fields.Many2One(
-    'ir.sequence', "Intervention Request Sequence", required=True,
+    'ir.sequence', "Intervention Request Sequence",
+    states={
+        'required': True,
+        },
     domain=[
         ('sequence_type', '=', Id(
                 'project_progress_invoice',
                 'sequence_type_intervention_request')),
         ])
 _intervention_sequence = fields.Many2One(
-    'ir.sequence', "Intervention Sequence", required=True,
+    'ir.sequence', "Intervention Sequence",
+    states={
+        'required': True,
+        },
     domain=[
         ('sequence_type', '=', Id(
                 'project_progress_invoice',

@@ -186,16 +186,22 @@ def get_digests(cursor, columns):
 
 
 def update(uri, *options):
-    subprocess.run([
-            sys.executable, '-W', 'ignore', '-m', 'trytond.cli.admin',
+    "Update the module in the old database and return what it warned of"
+    process = subprocess.run([
+            sys.executable, '-W', 'ignore', '-m', 'trytond.cli.admin', '-v',
             '-d', 'old', '-u', 'project_progress_invoice', *options],
-        env=get_environment(uri, 'old'), check=True,
+        env=get_environment(uri, 'old'), text=True,
         stdin=subprocess.DEVNULL, capture_output=True)
+    assert not process.returncode, process.stderr
+    return process.stderr
 
 
 @pytest.fixture(scope='module')
 def old():
-    "The URI of the server and the digests before and after the activation"
+    """
+    The URI of the server, the digests before and after the activation and what
+    that warned of
+    """
     with start_server() as uri:
         run_code(uri, dedent(BEFORE), database='old')
         with connect(uri, 'old') as connection:
@@ -208,18 +214,24 @@ def old():
                     cursor, 'write_date', 'write_uid').items()
                 if not table.startswith(('ir_', 'res_'))}
             before = get_digests(cursor, columns)
-        update(uri, '--activate-dependencies')
+        warnings = update(uri, '--activate-dependencies')
         with connect(uri, 'old') as connection:
             connection.execute('ANALYZE')
             after = get_digests(connection.cursor(), columns)
-        yield uri, before, after
+        yield uri, before, after, warnings
 
 
 def test_activation_changes_no_row(old):
-    _, before, after = old
+    _, before, after, _ = old
 
     assert before['account_invoice_line'][0] == 10 * INVOICES
     assert before == after
+
+
+def test_activation_warns_of_nothing(old):
+    *_, warnings = old
+
+    assert warnings == ''
 
 
 def get_content(uri):
@@ -234,11 +246,11 @@ def get_content(uri):
 
 
 def test_update_twice(old):
-    uri, _, _ = old
+    uri, *_ = old
 
-    update(uri)
+    assert update(uri) == ''
     schema, digests = get_content(uri)
-    update(uri)
+    assert update(uri) == ''
     schema_again, digests_again = get_content(uri)
 
     assert schema_again == schema
@@ -246,13 +258,13 @@ def test_update_twice(old):
 
 
 def test_no_table_is_read_whole(old):
-    uri, _, _ = old
+    uri, *_ = old
 
     assert run_script(uri, EXPLAIN, *COPIES, database='old').strip() == ''
 
 
 def test_dump_restored_elsewhere(old):
-    uri, _, _ = old
+    uri, *_ = old
 
     with start_server() as other:
         restore(other, 'restored', dump(uri, 'old'))
