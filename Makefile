@@ -1,5 +1,6 @@
 # make demo             bill a small contract and print its invoices
 # make serve            open the demo in the web client
+# make lint             check the style of the code
 # make test             run the tests
 # make test-all         run the tests on both series and both databases
 # make test-neighbours  run the scenarios of Tryton's modules beside this one
@@ -59,6 +60,10 @@ $(SAO)/.installed:
 		tar xzf tryton-sao-*.tgz && cd package && \
 		npm install --silent --omit=dev --legacy-peer-deps
 	@touch $@
+
+lint: $(INSTALLED)
+	@$(VENV)/bin/ruff check -q .
+	@$(VENV)/bin/isort -q --check --diff .
 
 test: $(INSTALLED)
 	@$(RUN_$(DATABASE)) $(VENV)/bin/python -m pytest -q -n 2 $(OPTIONS) \
@@ -140,11 +145,12 @@ draw-growth: $(INSTALLED)
 		$(OPTIONS) .bench/growth.json
 	@$(VENV)/bin/python bench/chart.py .bench/growth.json doc/growth.svg
 
-nightly: test-all test-neighbours test-demo test-web test-desktop fuzz
+nightly: lint test-all test-neighbours test-demo test-web test-desktop fuzz
 	@$(MAKE) --no-print-directory test-neighbours fuzz SERIES=8.2
 
 clean:
-	rm -rf .bench .demo .desktop .hypothesis .pytest_cache .sao .venv .web
+	rm -rf .bench .demo .desktop .hypothesis .pytest_cache .ruff_cache .sao
+	rm -rf .venv .web
 	rm -rf build *.egg-info
 
 # One bound on trytond is enough for all its modules, for each accepts but its
@@ -162,6 +168,6 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 	@cd $(MODULES) && ln -sfn ../../../../../../.. project_progress_invoice
 	@touch $@
 
-.PHONY: help demo serve test test-all test-neighbours test-demo test-web
-.PHONY: test-desktop screenshots fuzz nightly clean
+.PHONY: help demo serve lint test test-all test-neighbours test-demo
+.PHONY: test-web test-desktop screenshots fuzz nightly clean
 .PHONY: bench bench-sqlite bench-postgresql growth draw-growth
