@@ -107,16 +107,17 @@ def create_products(tax):
         yield template.products[0]
 
 
-def quote(products, quantities):
+def create_party(name):
+    party = Model.get('party.party')(name=name)
+    party.save()
+    return party
+
+
+def quote(party, description, payment_term, products, quantities):
     "Return a quotation that is billed on progress"
-    Party = Model.get('party.party')
     Sale = Model.get('sale.sale')
-    customer = Party(name="Customer")
-    customer.save()
-    payment_term = create_payment_term()
-    payment_term.save()
     sale = Sale(
-        party=customer, description="New office", payment_term=payment_term,
+        party=party, description=description, payment_term=payment_term,
         invoice_method='progress', shipment_method='manual')
     for product, quantity in zip(products, quantities):
         line = sale.lines.new()
@@ -126,12 +127,16 @@ def quote(products, quantities):
     return sale
 
 
+def set_ratio(invoice, ratio):
+    set_progress = invoice.click('set_progress')
+    set_progress.form.ratio = ratio
+    set_progress.execute('set_')
+
+
 def bill(invoice, ratio=None):
     "Post the invoice, at the percent if there is one, and print it"
     if ratio is not None:
-        set_progress = invoice.click('set_progress')
-        set_progress.form.ratio = ratio
-        set_progress.execute('set_')
+        set_ratio(invoice, ratio)
     invoice.click('post')
     print_invoice(invoice)
 
@@ -179,13 +184,12 @@ def print_invoice(invoice):
         print(f'{label:>{len(header) - 14}}{amount:>14,.2f}')
 
 
-def create_project(party):
-    "Return a project whose type bills advances on a deposit account"
+def create_project_type():
+    "Return a type whose projects bill advances on a deposit account"
     Account = Model.get('account.account')
     AccountType = Model.get('account.account.type')
     Journal = Model.get('account.journal')
     ProjectType = Model.get('project.type')
-    Work = Model.get('project.work')
     payable = get_accounts()['payable']
     # The deposit account of the English chart is off-balance
     account_type = AccountType(
@@ -201,15 +205,19 @@ def create_project(party):
         name="Maintenance", invoice_journal=journal, advance_account=account,
         propose_service=True, propose_material=True)
     project_type.save()
+    return project_type
+
+
+def create_project(party, name, project_type):
+    Work = Model.get('project.work')
     project = Work(
-        name="Maintenance of the office", type='project', party=party,
-        project_type=project_type)
+        name=name, type='project', party=party, project_type=project_type)
     project.save()
     return project
 
 
-def sell_advance(project, tax):
-    "Return 10 days at 500.00 that are billed in advance"
+def create_advance(project, tax):
+    "Return 10 days at 500.00 to bill in advance"
     Advance = Model.get('project.advance_invoice')
     Tax = Model.get('account.tax')
     advance = Advance(
@@ -217,13 +225,21 @@ def sell_advance(project, tax):
         quantity=10, unit_price=Decimal('500.00'))
     advance.taxes.append(Tax(tax.id))
     advance.save()
+    return advance
+
+
+def bill_advance(advance):
+    "Post the invoice of the advance and return it"
     invoice = value(advance)
     invoice.click('post')
     advance.reload()
+    return invoice
+
+
+def print_advance(advance, invoice):
     print(f"\nAdvance invoice {invoice.number}: {advance.quantity:g} days, "
         f"{invoice.untaxed_amount:,.2f} untaxed, "
         f"{invoice.total_amount:,.2f} in total")
-    return advance
 
 
 def do_intervention(project, tax):
@@ -272,6 +288,29 @@ def print_valued(invoice):
         print(f'{label:>{len(header) - 14}}{amount:>14,.2f}')
 
 
+def leave_drafts(party, payment_term, products, project_type, tax):
+    "Leave something of each job to go on with and print it"
+    sale = quote(party, "New shop", payment_term, products, [4, 60, 1])
+    first, = sale.click('progress_invoice')
+    sale.click('confirm')
+    set_ratio(first, 0.30)
+    first.click('post')
+    draft, = first.click('next_progress_invoice')
+
+    project = create_project(party, "Maintenance of the shop", project_type)
+    bill_advance(create_advance(project, tax))
+    value(do_intervention(project, tax))
+    intervention = do_intervention(project, tax)
+    create_advance(project, tax)
+    print(f"""
+Left to go on with, for the customer {party.rec_name}:
+  progress invoice number {draft.progress_number} of {sale.description}, draft
+  the invoice of a valued intervention, draft
+  intervention {intervention.number}, done, to valorize
+  a second advance, to valorize
+""")
+
+
 def main(folder):
     folder = Path(folder).resolve()
     print("Creating the database, this takes a minute", flush=True)
@@ -279,7 +318,12 @@ def main(folder):
     tax = setup_company()
     payment_method = create_payment_method()
 
-    sale = quote(create_products(tax), [20, 120, 1])
+    payment_term = create_payment_term()
+    payment_term.save()
+    products = list(create_products(tax))
+    sale = quote(
+        create_party("Customer"), "New office", payment_term, products,
+        [20, 120, 1])
     print(f"Quotation {sale.number}: {sale.untaxed_amount:,.2f} untaxed, "
         f"{sale.total_amount:,.2f} in total")
 
@@ -299,13 +343,18 @@ def main(folder):
     sale.reload()
     print(f"\nOnce the closing invoice is paid, the sale is {sale.state}.")
 
-    project = create_project(sale.party)
-    advance = sell_advance(project, tax)
+    project_type = create_project_type()
+    project = create_project(
+        sale.party, "Maintenance of the office", project_type)
+    advance = create_advance(project, tax)
+    print_advance(advance, bill_advance(advance))
     intervention = do_intervention(project, tax)
     print_valued(value(intervention))
     advance.reload()
     print(f"\nLeft of the advance: {advance.residual_quantity} days, "
         f"{advance.residual_amount:,.2f}")
+    leave_drafts(
+        create_party("Bakery"), payment_term, products, project_type, tax)
     print(f"The database is kept in {folder / 'demo.sqlite'}")
 
 

@@ -60,9 +60,9 @@ def records(gtk, query):
     def call(*args):
         return gtk.run('call', *args)
 
-    # The contract of the demo is closed and its intervention invoiced
-    (sale,), = query("SELECT id FROM sale_sale")
-    (work,), = query("SELECT id FROM project_work")
+    # The first contract of the demo is closed, its intervention invoiced
+    (sale,), = query("SELECT MIN(id) FROM sale_sale")
+    (work,), = query("SELECT MIN(id) FROM project_work")
     sales = call('sale.sale', 'copy', [sale])
     call('sale.sale', 'quote', sales)
     invoice, = call('sale.sale', 'progress_invoice', sales)['res_id']
@@ -78,9 +78,9 @@ def records(gtk, query):
         JOIN account_invoice invoice ON invoice.id = line.invoice
         WHERE invoice.id = ?
         """, [invoice])
-    (advance,), = query("SELECT id FROM project_advance_invoice")
+    (advance,), = query("SELECT MIN(id) FROM project_advance_invoice")
     (intervention,), = query("""
-        SELECT id FROM project_intervention WHERE state = 'invoiced'
+        SELECT MIN(id) FROM project_intervention WHERE state = 'invoiced'
         """)
     (valued,), = query("""
         SELECT DISTINCT invoice FROM account_invoice_line

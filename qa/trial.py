@@ -2,9 +2,11 @@
 # this repository contains the full copyright notices and license terms.
 """What make demo and make serve leave and say"""
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -22,6 +24,32 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('demo')
     subprocess.run(get_command('demo.py', folder), check=True)
     return folder
+
+
+def test_demo_leaves_drafts(folder):
+    database = sqlite3.connect(folder / 'demo.sqlite')
+    with closing(database):
+        contracts, valued = [
+            database.execute(f"""
+                SELECT COUNT(DISTINCT invoice.id)
+                FROM account_invoice_line line
+                JOIN account_invoice invoice ON invoice.id = line.invoice
+                WHERE invoice.state = 'draft' AND {condition}
+                """).fetchone()
+            for condition in [
+                'invoice.progress_number = 2',
+                'line.intervention IS NOT NULL']]
+        interventions = database.execute("""
+            SELECT COUNT(*) FROM project_intervention WHERE state = 'done'
+            """).fetchone()
+        advances = database.execute("""
+            SELECT COUNT(*) FROM project_advance_invoice
+            WHERE 'project.advance_invoice,' || id NOT IN (
+                SELECT origin FROM account_invoice_line
+                WHERE origin IS NOT NULL)
+            """).fetchone()
+
+    assert [contracts, valued, interventions, advances] == [(1,)] * 4
 
 
 def test_taken_port_is_said_before_the_address(folder):
