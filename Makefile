@@ -9,6 +9,7 @@
 # make test-web         do both jobs in the web client
 # make screenshots      renew those of the manual
 # make test-desktop     open every view in the desktop client
+# make translations     renew those in locale/
 # make bench            measure it beside plain Tryton
 # make growth           draw in doc/ how it grows with the lines
 # make nightly          run all the tests
@@ -125,6 +126,9 @@ $(DESKTOP)/.installed:
 		'tryton[calendar] == $(DESKTOP_SERIES).*'
 	@touch $@
 
+translations: $(INSTALLED)
+	@$(VENV)/bin/python -W ignore qa/translations.py
+
 fuzz:
 	@$(MAKE) --no-print-directory test OPTIONS=--hypothesis-profile=fuzz \
 		TESTS='tests/test_fuzz_contract.py tests/test_fuzz_advance.py'
@@ -169,5 +173,5 @@ $(INSTALLED): setup.py tryton.cfg pyproject.toml
 	@touch $@
 
 .PHONY: help demo serve lint test test-all test-neighbours test-demo
-.PHONY: test-web test-desktop screenshots fuzz nightly clean
+.PHONY: test-web test-desktop screenshots translations fuzz nightly clean
 .PHONY: bench bench-sqlite bench-postgresql growth draw-growth

@@ -16,21 +16,26 @@ NAME = 'project_progress_invoice'
 PLACEHOLDER = re.compile(r'%\(\w+\)s|%%')
 
 
-@pytest.fixture(scope='module')
-def sources():
-    "The context and the English text of all that Tryton translates"
-    activate()
+def export(code):
+    "Return the file of the translations that Tryton exports"
     Wizard('ir.translation.set').execute('set_')
-    language, = Model.get('ir.lang').find([('code', '=', 'fr')])
+    language, = Model.get('ir.lang').find([('code', '=', code)])
     language.click('load_translations')
     update = Wizard('ir.translation.update')
     update.form.language = language
     update.execute('update')
-    export = Wizard('ir.translation.export')
-    export.form.language = language
-    export.form.module, = Model.get('ir.module').find([('name', '=', NAME)])
-    export.execute('export')
-    file = polib.pofile(export.form.file.decode())
+    wizard = Wizard('ir.translation.export')
+    wizard.form.language = language
+    wizard.form.module, = Model.get('ir.module').find([('name', '=', NAME)])
+    wizard.execute('export')
+    return wizard.form.file
+
+
+@pytest.fixture(scope='module')
+def sources():
+    "The context and the English text of all that Tryton translates"
+    activate()
+    file = polib.pofile(export('fr').decode())
     assert len(file) > 500
     return {(e.msgctxt, e.msgid) for e in file}
 
