@@ -6,7 +6,7 @@ import subprocess
 import sys
 import venv
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import trytond
@@ -53,6 +53,20 @@ def test_wheel_holds_every_file(wheel):
         held = set(archive.namelist())
 
     assert expected - held == set()
+
+
+def test_wheel_holds_nothing_that_needs_a_client(wheel):
+    helpers = {p.name for p in (SOURCE / 'qa').glob('*.py')} - {
+        '__init__.py', 'conftest.py'}
+    assert {'sao.py', 'gtk.py', 'served.py', 'neighbours.py'} <= helpers
+
+    with zipfile.ZipFile(wheel) as archive:
+        held = {
+            PurePosixPath(name).relative_to(PACKAGE)
+            for name in archive.namelist() if name.startswith(PACKAGE)}
+
+    assert not helpers & {path.name for path in held}
+    assert not {'qa', 'demo', 'bench'} & {path.parts[0] for path in held}
 
 
 def test_wheel_activates(wheel, tmp_path):
