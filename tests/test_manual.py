@@ -2,14 +2,17 @@
 # this repository contains the full copyright notices and license terms.
 """What the manual names is on the screens"""
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from lxml import etree
+from proteus import Model
 from trytond.transaction import Transaction
 from trytond.wizard import StateView
 
 from .registry import get_pool
+from .tools import create_sale, get
 
 SOURCE = Path(__file__).parent.parent
 
@@ -62,3 +65,23 @@ def test_manual_names_what_is_on_the_screens(database):
     with Transaction().start(pool.database_name, 1):
         labels = get_labels()
     assert not [n for n in get_named() if n[1] not in labels]
+
+
+def test_working_day_of_eight_hours(database):
+    hour = get('product.uom', "Hour")
+    day = Model.get('product.uom')(
+        name="Working Day", symbol="wd", category=hour.category, factor=8,
+        rounding=.01, digits=2)
+    day.save()
+    template = Model.get('product.template')(
+        name="Maintenance", type='service', default_uom=hour,
+        list_price=Decimal('62.50'), salable=True, sale_uom=day,
+        account_category=get('product.category', "Untaxed"))
+    template.save()
+
+    line = create_sale(state='draft').lines.new()
+    line.product, = template.products
+    line.quantity = 1.5
+
+    assert (line.unit, line.unit_price) == (day, 500)
+    assert line.amount == 750
