@@ -29,17 +29,14 @@ from itertools import chain
 from sql.aggregate import Sum
 from sql.conditionals import Case, Coalesce
 from sql.functions import Round
-
 from trytond import backend
 from trytond.i18n import gettext
-from trytond.model import (
-    ModelSQL, ModelView, fields, sequence_ordered)
+from trytond.model import ModelSQL, ModelView, fields, sequence_ordered
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool
 from trytond.pyson import Bool, Date, Eval, Id, If
 from trytond.tools import grouped_slice, sqlite_apply_types
-from trytond.transaction import (
-    Transaction, check_access, without_check_access)
+from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 

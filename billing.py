@@ -6,7 +6,6 @@ What the documents that bill contracts or projects have in common
 import copy
 
 from sql.operators import Exists
-
 from trytond.model import ModelView, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction

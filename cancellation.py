@@ -6,7 +6,6 @@ from itertools import chain
 
 from sql import Null
 from sql.conditionals import Case
-
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.modules.currency.fields import Monetary

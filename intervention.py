@@ -4,12 +4,11 @@ from collections import defaultdict
 from decimal import Decimal
 from itertools import chain, groupby
 
+import trytond.config as config
 from sql import Null
 from sql.aggregate import Sum
 from sql.conditionals import Case
 from sql.functions import CharLength
-
-import trytond.config as config
 from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import (
@@ -18,8 +17,7 @@ from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Date, Eval, If, PYSONEncoder
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
-from trytond.transaction import (
-    Transaction, check_access, without_check_access)
+from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
 from .advance import ValorizeMixin

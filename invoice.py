@@ -12,7 +12,6 @@ from sql.aggregate import Max, Sum
 from sql.conditionals import Case
 from sql.functions import CurrentTimestamp, RowNumber
 from sql.operators import Exists
-
 from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
@@ -21,8 +20,7 @@ from trytond.modules.product import price_digits
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If, PYSONEncoder
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
-from trytond.transaction import (
-    Transaction, check_access, without_check_access)
+from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 

@@ -5,7 +5,6 @@ from decimal import Decimal
 from itertools import chain
 
 from sql import Null
-
 from trytond.cache import Cache
 from trytond.i18n import gettext
 from trytond.model import DeactivableMixin, ModelSQL, ModelView, fields

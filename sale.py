@@ -7,7 +7,6 @@ from itertools import chain
 from sql import Null
 from sql.aggregate import Max, Min, Sum
 from sql.conditionals import Case
-
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields, sort
 from trytond.modules.sale.exceptions import SaleValidationError

@@ -18,13 +18,13 @@ from pathlib import Path
 from statistics import median
 from unittest.mock import patch
 
+import trytond.config as config
 from stories import (
     PAID, bill_after, bill_second, copy_invoice, create_same_invoices,
     invoice_tasks, make_manual_invoice, make_next_invoice,
     make_progress_invoice, post_manual_invoice, post_next_invoice,
     read_manual_invoices, read_progress_invoices, read_residuals, save_line,
     save_row, sum_residuals, type_percent, type_quantity, value_interventions)
-import trytond.config as config
 from trytond import __series__, backend
 from trytond.cache import Cache
 from trytond.modules.account_invoice.invoice import Invoice

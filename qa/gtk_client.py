@@ -13,8 +13,8 @@ import threading
 import time
 import traceback
 
-from tryton import client  # First, for it chooses the version of GTK
 from gi.repository import Gdk, GLib, Gtk
+from tryton import client  # First, for it chooses the version of GTK
 from tryton.action import Action
 from tryton.common import RPCExecute
 from tryton.gui import Main

@@ -13,8 +13,7 @@ from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
 from .refused import refused, snapshot
-from .registry import (
-    call, get_added, get_buttons, get_fields, get_models)
+from .registry import call, get_added, get_buttons, get_fields, get_models
 from .tools import (
     create, create_advance, create_deposit_account, create_intervention,
     create_invoice, create_project, create_project_type, create_sale, get,

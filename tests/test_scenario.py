@@ -4,7 +4,6 @@ import os
 import unittest
 
 import pytest
-
 from trytond.tests.test_tryton import load_doc_tests
 
 
