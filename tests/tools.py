@@ -13,8 +13,8 @@ from trytond.modules.company.tests.tools import create_company, get_company
 from trytond.tests.tools import activate_modules, set_user
 
 __all__ = [
-    'activate', 'setup_company', 'without_warnings', 'user_of', 'get', 'write', 'create',
-    'create_sale',
+    'activate', 'setup_company', 'without_warnings', 'user_of', 'get',
+    'write', 'create', 'create_sale',
     'create_invoice',
     'set_current', 'billed', 'pay', 'credit', 'next_invoice',
     'create_deposit_account', 'create_project_type', 'create_project',
