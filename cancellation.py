@@ -34,6 +34,15 @@ class Invoice(metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         cls._readonly_fields = cls._readonly_fields | {'project_billing'}
+        cls.lines.depends.add('project_billing')
+
+    @classmethod
+    def _get_columns_context(cls):
+        return {
+            **super()._get_columns_context(),
+            # Titles and cancellations have no product
+            'item_columns': Eval('project_billing', False),
+            }
 
     @classmethod
     def validate_fields(cls, invoices, field_names):

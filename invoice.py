@@ -246,13 +246,18 @@ class Invoice(metaclass=PoolMeta):
             # script would read the whole invoice to evaluate it
             context = PYSONEncoder().encode({
                     **cls.lines.context,
-                    'progress_columns': Eval('progress', False),
+                    **cls._get_columns_context(),
                     })
             # A view that comes from the cache can not be changed
             fields = dict(view['fields'])
             fields['lines'] = {**fields['lines'], 'context': context}
             view = {**view, 'fields': fields}
         return view
+
+    @classmethod
+    def _get_columns_context(cls):
+        "Return the context of the lines that decides on their columns"
+        return {'progress_columns': Eval('progress', False)}
 
     @classmethod
     def view_attributes(cls):
@@ -1599,6 +1604,7 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def view_attributes(cls):
         progress = ~Eval('_parent_invoice', {}).get('progress', False)
+        items = Eval('progress_columns', False) | Eval('item_columns', False)
         return super().view_attributes() + [
             ('/form//group[@id="progress"]', 'states', {
                     'invisible': (Eval('type') != 'line') | progress,
@@ -1606,9 +1612,12 @@ class InvoiceLine(metaclass=PoolMeta):
             ('/tree//field[starts-with(@name, "progress_")'
                 ' or @name="section_number"]',
                 'tree_invisible', ~Eval('progress_columns', False)),
+            ('/tree/field[@name="progress_name"]',
+                'tree_invisible', ~items),
             # The amount would not fit beside them
-            ('/tree/field[@name="product" or @name="account"'
-                ' or @name="quantity" or @name="taxes"]',
+            ('/tree/field[@name="product" or @name="account"]',
+                'tree_invisible', items),
+            ('/tree/field[@name="quantity" or @name="taxes"]',
                 'tree_invisible', Eval('progress_columns', False)),
             ]
 

@@ -87,8 +87,8 @@ def test_no_progress_of_a_line_on_no_invoice(invoice):
         Wizard('account.invoice.set_progress', [line])
 
 
-def get_view(model, id_):
-    view = call('ir.model.data', 'get_id', 'project_progress_invoice', id_)
+def get_view(model, id_, module='project_progress_invoice'):
+    view = call('ir.model.data', 'get_id', module, id_)
     return call(model, 'fields_view_get', view, 'tree')
 
 
@@ -148,11 +148,30 @@ def test_rows_have_the_name_of_their_item(invoice):
     assert name['rec_name'].endswith(invoice.rec_name)
 
 
-def test_lines_know_if_they_are_on_progress():
+@pytest.mark.parametrize('values, shown', [
+        ({}, {'product', 'account', 'quantity', 'taxes'}),
+        ({'project_billing': True}, {'progress_name', 'quantity', 'taxes'}),
+        ({'progress': True},
+            {'progress_name', 'progress_total_quantity', 'progress_current'}),
+        ])
+def test_columns_of_the_lines(values, shown):
     # The second one comes from the cache
     for _ in range(2):
         view = call('account.invoice', 'fields_view_get', None, 'form')
-        assert 'progress_columns' in view['fields']['lines']['context']
+        assert {'progress', 'project_billing'} <= view['fields'].keys()
+        context = PYSONDecoder(values).decode(
+            view['fields']['lines']['context'])
+    view = get_view(
+        'account.invoice.line', 'invoice_line_view_tree_sequence',
+        module='account_invoice')
+    decoder = PYSONDecoder(context)
+    columns = {
+        f.get('name') for f in etree.fromstring(view['arch']).iter('field')
+        if not decoder.decode(f.get('tree_invisible', 'false'))}
+    assert columns & {
+        'product', 'account', 'quantity', 'taxes', 'progress_name',
+        'progress_total_quantity', 'progress_current'} == shown
+    assert {'unit_price', 'amount'} <= columns
 
 
 def test_ratio_of_the_contract():
