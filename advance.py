@@ -1160,12 +1160,44 @@ class AdvanceInvoiceTax(ModelSQL):
             ])
 
 
-class ValorizeMixin:
-    "Make the invoices of the records at once then show them"
+class InvoicesMixin:
+    "Tell who may not read invoices what was made"
     __slots__ = ()
-    start_state = 'valorize'
 
-    valorize = StateTransition()
+    tell = StateView(
+        'project.advance_invoice.valorize.tell',
+        'project_progress_invoice.advance_invoice_valorize_tell_view_form', [
+            Button("Close", 'end', 'tryton-close', default=True),
+            ])
+
+    def get_shown_invoices(self):
+        "Return the open invoices, or all if there is none"
+        invoices = self.get_invoices()
+        return [i for i in invoices if i.state in OPEN] or invoices
+
+    def can_read_invoices(self):
+        pool = Pool()
+        ModelAccess = pool.get('ir.model.access')
+        access = ModelAccess.get_access(['account.invoice'])
+        return access['account.invoice']['read']
+
+    def default_tell(self, fields):
+        return {
+            'invoices': [{
+                    'number': i.number or f'({i.id})',
+                    'party': i.party.id,
+                    'currency': i.currency.id,
+                    'untaxed_amount': i.untaxed_amount,
+                    'total_amount': i.total_amount,
+                    'state': i.state,
+                    } for i in self.get_shown_invoices()],
+            }
+
+
+class ShowInvoicesMixin(InvoicesMixin):
+    "Show the invoices before they are opened"
+    __slots__ = ()
+
     show = StateView(
         'project.advance_invoice.valorize.show',
         'project_progress_invoice.advance_invoice_valorize_show_view_form', [
@@ -1174,37 +1206,61 @@ class ValorizeMixin:
             ])
     open_ = StateAction('account_invoice.act_invoice_form')
 
+    def transition_choose(self):
+        return 'show' if self.can_read_invoices() else 'tell'
+
+    def default_show(self, fields):
+        return {
+            'invoices': [i.id for i in self.get_shown_invoices()],
+            }
+
+    def do_open_(self, action):
+        invoices = self.get_shown_invoices()
+        if len(invoices) == 1:
+            action['views'].reverse()
+        return action, {'res_id': [i.id for i in invoices]}
+
+
+class ValorizeMixin(ShowInvoicesMixin):
+    "Make the invoices of the records at once then show them"
+    __slots__ = ()
+    start_state = 'valorize'
+
+    valorize = StateTransition()
+
+    def get_invoices(self):
+        return self.model.get_billing_invoices(self.records)
+
     def transition_valorize(self):
         # The access to the wizard is not the one to the button
         with check_access():
             self.model.valorize(self.records)
-        return 'show'
-
-    def default_show(self, fields):
-        pool = Pool()
-        ModelAccess = pool.get('ir.model.access')
-        access = ModelAccess.get_access(['account.invoice'])
-        if not access['account.invoice']['read']:
-            return {}
-        return {
-            'invoices': [
-                i.id for i in self.model.get_billing_invoices(self.records)],
-            }
-
-    def do_open_(self, action):
-        invoices = self.model.get_billing_invoices(self.records)
-        if len(invoices) == 1:
-            action['views'].reverse()
-        return action, {'res_id': [i.id for i in invoices]}
+        return self.transition_choose()
 
 
 class ValorizeAdvance(ValorizeMixin, Wizard):
     __name__ = 'project.advance_invoice.valorize'
 
 
-class ShowInvoices(ValorizeMixin, Wizard):
+class ShowInvoices(ShowInvoicesMixin, Wizard):
     __name__ = 'project.advance_invoice.show'
-    start_state = 'show'
+    start_state = 'choose'
+
+    choose = StateTransition()
+
+    def get_invoices(self):
+        "Return all the documents with lines of the advances"
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        ids = [a.id for a in self.records]
+        lines = Line.search([
+                ('invoice', '!=', None),
+                ['OR',
+                    ('advance_invoice', 'in', ids),
+                    ('covered_by_advance', 'in', ids),
+                    ],
+                ], order=[('id', 'ASC')])
+        return list(dict.fromkeys(l.invoice for l in lines))
 
 
 class ValorizeShow(ModelView):
@@ -1212,3 +1268,37 @@ class ValorizeShow(ModelView):
 
     invoices = fields.Many2Many(
         'account.invoice', None, None, "Invoices", readonly=True)
+
+
+class ValorizeTell(ModelView):
+    __name__ = 'project.advance_invoice.valorize.tell'
+
+    invoices = fields.One2Many(
+        'project.advance_invoice.valorize.tell.invoice', None, "Invoices",
+        readonly=True)
+    waiting = fields.Integer(
+        "Waiting", readonly=True,
+        states={
+            'invisible': ~Eval('waiting', 0),
+            },
+        help="The interventions whose invoice is still to be made.")
+
+
+class ValorizeTellInvoice(ModelView):
+    __name__ = 'project.advance_invoice.valorize.tell.invoice'
+
+    number = fields.Char("Number", readonly=True)
+    party = fields.Many2One('party.party', "Party", readonly=True)
+    currency = fields.Many2One(
+        'currency.currency', "Currency", readonly=True)
+    untaxed_amount = Monetary(
+        "Untaxed", currency='currency', digits='currency', readonly=True)
+    total_amount = Monetary(
+        "Total", currency='currency', digits='currency', readonly=True)
+    state = fields.Selection('get_states', "State", readonly=True)
+
+    @classmethod
+    def get_states(cls):
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        return Invoice.fields_get(['state'])['state']['selection']

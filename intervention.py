@@ -20,7 +20,7 @@ from trytond.tools import firstline, grouped_slice, sqlite_apply_types
 from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import Button, StateAction, StateView, Wizard
 
-from .advance import ValorizeMixin
+from .advance import InvoicesMixin, ValorizeMixin
 from .common import (
     OPEN, SLICE, ReadonlyMixin, check_readable, editable, lock_together)
 from .exceptions import (
@@ -1364,7 +1364,7 @@ class ValorizeIntervention(ValorizeMixin, Wizard):
     __name__ = 'project.intervention.valorize'
 
 
-class ValueInterventions(Wizard):
+class ValueInterventions(InvoicesMixin, Wizard):
     __name__ = 'project.intervention.value_many'
 
     start = StateView(
@@ -1374,12 +1374,21 @@ class ValueInterventions(Wizard):
             Button("Value", 'value', 'tryton-ok', default=True),
             ])
     value = StateAction('account_invoice.act_invoice_form')
+    # Only for what is shown in the same request
+    valued = ()
+
+    def get_invoices(self):
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        return Intervention.get_billing_invoices(self.valued)
 
     def do_value(self, action):
         pool = Pool()
         Intervention = pool.get('project.intervention')
         with check_access():
             interventions = Intervention.search(self._get_domain())
+        if not interventions:
+            self._refuse_nothing()
         # What it bills is read without access to the accounting
         interventions = Intervention.browse(interventions)
         at_once, later = interventions, []
@@ -1394,6 +1403,9 @@ class ValueInterventions(Wizard):
             Intervention.valorize(at_once)
         for grouped in later:
             Intervention.__queue__.valorize(grouped)
+        self.valued = interventions
+        if not self.can_read_invoices():
+            return
         if later:
             # The list fills as the workers make the invoices
             action['pyson_domain'] = PYSONEncoder().encode([
@@ -1401,8 +1413,36 @@ class ValueInterventions(Wizard):
                         [i.id for i in interventions]),
                     ])
             return action, {}
-        invoices = Intervention.get_billing_invoices(interventions)
-        return action, {'res_id': [i.id for i in invoices]}
+        return action, {'res_id': [i.id for i in self.get_invoices()]}
+
+    def transition_value(self):
+        return 'end' if self.can_read_invoices() else 'tell'
+
+    def _refuse_nothing(self):
+        pool = Pool()
+        Lang = pool.get('ir.lang')
+        lang = Lang.get()
+        filter_ = []
+        for name in ['from_date', 'to_date', 'parties', 'works']:
+            if value := getattr(self.start, name):
+                if name.endswith('_date'):
+                    value = lang.strftime(value)
+                else:
+                    value = ", ".join(r.rec_name for r in value)
+                label = self.start.__names__(field=name)['field']
+                filter_.append(f'{label}: {value}')
+        message = 'msg_intervention_nothing'
+        if filter_:
+            message += '_filter'
+        raise InterventionError(gettext(
+                f'project_progress_invoice.{message}',
+                filter="; ".join(filter_)))
+
+    def default_tell(self, fields):
+        values = super().default_tell(fields)
+        values['waiting'] = sum(
+            i.state != 'invoiced' for i in self.valued)
+        return values
 
     def _get_domain(self):
         domain = [

@@ -1,19 +1,22 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
 """What the windows show and open"""
+import datetime as dt
 from decimal import Decimal
 
 import pytest
+import trytond.config as config
 from lxml import etree
 from proteus import Model, Wizard
 from trytond.modules.project_progress_invoice.exceptions import (
-    ProgressLineError)
+    InterventionError, ProgressLineError)
 from trytond.pyson import PYSONDecoder
 
 from .registry import call
 from .tools import (
-    create_intervention, create_invoice, create_project, create_project_type,
-    create_sale, next_invoice, sell_advance, set_current, value)
+    create_advance, create_intervention, create_invoice, create_project,
+    create_project_type, create_sale, next_invoice, sell_advance, set_current,
+    user_of, value)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -250,3 +253,106 @@ def test_relates_of_what_a_project_bills():
 def test_buttons_of_the_records_selected_in_a_list(model, id_, buttons):
     arch = etree.fromstring(get_view(model, id_)['arch'])
     assert {b.get('name') for b in arch.iter('button')} == buttons
+
+
+@pytest.fixture
+def project():
+    return create_project(create_project_type())
+
+
+def get_told(wizard):
+    "Return what is told of the invoices to who may not read them"
+    assert wizard.states == ['end']
+    return [
+        (i.number, i.party.name, i.state, i.untaxed_amount, i.total_amount)
+        for i in wizard.form.invoices]
+
+
+def test_valorize_tells_the_invoices_that_may_not_be_read(project):
+    with user_of("Project Advance Invoice"):
+        advance = create_advance(project)
+        told = [get_told(advance.click('valorize')) for _ in range(2)]
+    advance = Model.get('project.advance_invoice')(advance.id)
+    invoice, = advance.invoices
+    assert told == [
+        [(f'({invoice.id})', "Customer", 'draft', 5000, 5000)]] * 2
+    invoice.click('post')
+    with user_of("Project Advance Invoice"):
+        advance = Model.get('project.advance_invoice')(advance.id)
+        told = get_told(advance.click('valorize'))
+    assert told == [(invoice.number, "Customer", 'posted', 5000, 5000)]
+
+    with user_of("Project Intervention"):
+        intervention = create_intervention(project, ('service', 1, '500'))
+        told = get_told(intervention.click('valorize'))
+    intervention = Model.get('project.intervention')(intervention.id)
+    invoice, = intervention.invoices
+    assert told == [(f'({invoice.id})', "Customer", 'draft', 0, 0)]
+
+
+def test_value_many_tells_the_invoices_that_may_not_be_read(project):
+    intervention = create_intervention(project, ('service', 1, '500'))
+    with user_of("Project Intervention"):
+        wizard = Wizard('project.intervention.value_many')
+        wizard.form.works.append(Model.get('project.work')(project.id))
+        wizard.execute('value')
+        assert not wizard.actions
+        told = get_told(wizard)
+        assert not wizard.form.waiting
+    intervention.reload()
+    invoice, = intervention.invoices
+    assert told == [(f'({invoice.id})', "Customer", 'draft', 500, 500)]
+
+
+def test_value_many_tells_what_waits_for_a_worker(project, monkeypatch):
+    other = create_project(project.project_type, name="Other")
+    for work in [project, other]:
+        create_intervention(work, ('service', 1, '500'))
+    monkeypatch.setattr(
+        'trytond.modules.project_progress_invoice.intervention.LARGE', 1)
+    getboolean = config.getboolean
+    monkeypatch.setattr(
+        config, 'getboolean', lambda section, *args, **kwargs:
+        section == 'queue' or getboolean(section, *args, **kwargs))
+    with user_of("Project Intervention"):
+        wizard = Wizard('project.intervention.value_many')
+        for work in [project, other]:
+            wizard.form.works.append(Model.get('project.work')(work.id))
+        wizard.execute('value')
+        assert len(get_told(wizard)) == 1
+        assert wizard.form.waiting == 1
+
+
+def test_value_many_without_anything_to_value(project):
+    wizard = Wizard('project.intervention.value_many')
+    wizard.form.to_date = dt.date(2000, 1, 31)
+    wizard.form.works.append(project)
+    with pytest.raises(InterventionError) as info:
+        wizard.execute('value')
+    for text in ["To Date: 01/31/2000", f"Projects: {project.rec_name}"]:
+        assert text in info.value.message
+    # The user can change it and go on
+    create_intervention(project, ('service', 1, '500'))
+    wizard.form.to_date = None
+    wizard.execute('value')
+    assert len(wizard.actions[0]) == 1
+
+
+def test_valorize_shows_what_is_open(project):
+    advance = sell_advance(project)
+    intervention = create_intervention(project, ('service', 1, '500'))
+    posted = value(intervention)
+    posted.click('post')
+    other = create_intervention(project, ('service', 1, '500'))
+    wizard = Model.get('project.intervention').click(
+        [intervention, other], 'valorize')
+    draft, = wizard.form.invoices
+    assert draft in other.invoices
+
+    wizard = Wizard('project.advance_invoice.show', [advance])
+    assert wizard.form.invoices == [draft]
+    wizard.execute('open_')
+    assert wizard.actions[0] == [draft]
+    draft.click('post')
+    wizard = Wizard('project.advance_invoice.show', [advance])
+    assert len(wizard.form.invoices) == 3
