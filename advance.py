@@ -241,7 +241,11 @@ class AdvanceInvoice(
             'depends': ['type'],
             }
         cls._buttons.update({
-                'valorize': {},
+                'valorize': {
+                    # Nothing is billed of an opening
+                    'invisible': ~Eval('quantity', 0),
+                    'depends': ['quantity'],
+                    },
                 'update_residual': on_account,
                 'refund_residual': on_account,
                 'close_residual': on_account,

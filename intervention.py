@@ -432,8 +432,10 @@ class Intervention(InterventionMixin):
                     'depends': ['state'],
                     },
                 'valorize': {
-                    'invisible': ~Eval('state').in_(['done', 'invoiced']),
-                    'depends': ['state'],
+                    'invisible': (
+                        ~Eval('state').in_(['done', 'invoiced'])
+                        | ~Eval('lines', [])),
+                    'depends': ['state', 'lines'],
                     },
                 'cancel': {
                     'invisible': ~opened,

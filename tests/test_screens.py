@@ -8,6 +8,7 @@ import pytest
 import trytond.config as config
 from lxml import etree
 from proteus import Model, Wizard
+from trytond.exceptions import UserError
 from trytond.modules.project_progress_invoice.exceptions import (
     InterventionError, ProgressLineError)
 from trytond.pyson import PYSONDecoder
@@ -356,3 +357,22 @@ def test_valorize_shows_what_is_open(project):
     draft.click('post')
     wizard = Wizard('project.advance_invoice.show', [advance])
     assert len(wizard.form.invoices) == 3
+
+
+def test_no_valorize_without_anything_to_bill(project):
+    advance = create_advance(project, quantity=0, opening_quantity=1)
+    intervention = create_intervention(project)
+    for record in [advance, intervention]:
+        model = record.__class__.__name__
+        view = call(model, 'fields_view_get', None, 'form')
+        button, = etree.fromstring(view['arch']).xpath(
+            '//button[@name="valorize"]')
+        values, = call(model, 'read', [record.id], list(view['fields']))
+
+        def is_hidden(**changed):
+            return PYSONDecoder({**values, **changed}).decode(
+                button.get('states'))['invisible']
+        assert is_hidden()
+        assert not is_hidden(quantity=1., lines=[1])
+        with pytest.raises(UserError):
+            record.click('valorize')
