@@ -1517,6 +1517,22 @@ class InvoiceLine(metaclass=PoolMeta):
             return None
         return super().on_change_with_quantity_unit(name=name)
 
+    @property
+    def quantity_digits(self):
+        "The digits that it takes to show the quantity in the unit"
+        if self.quantity_unit:
+            return self.unit.digits
+        quantity = to_quantity(self.quantity)
+        digits = max(-quantity.normalize().as_tuple().exponent, 0)
+        if digits == -quantity.as_tuple().exponent:
+            # A quotient has no last digit: show enough to tell its amount
+            digits = next((
+                    d for d in range(4, digits)
+                    if self.currency.round(
+                        round(quantity, d) * self.unit_price) == self.amount),
+                digits)
+        return max(digits, self.unit.digits)
+
     @fields.depends('product', methods=['on_change_with_summary'])
     def on_change_with_progress_name(self, name=None):
         return self.on_change_with_summary() or (
@@ -1532,6 +1548,8 @@ class InvoiceLine(metaclass=PoolMeta):
         return self.unit.id if self.unit else None
 
     def get_rec_name(self, name):
+        pool = Pool()
+        Lang = pool.get('ir.lang')
         if (self.type == 'title' and self.description
                 and self.invoice and self.invoice.progress):
             # To recognize the section
@@ -1540,7 +1558,16 @@ class InvoiceLine(metaclass=PoolMeta):
             # All the rows are of one invoice, their quantities are beside
             if item := self.on_change_with_progress_name():
                 return item
-        return super().get_rec_name(name)
+        name = super().get_rec_name(name)
+        if self.product and self.unit and not self.quantity_unit:
+            lang = Lang.get()
+            rounded, exact = (
+                lang.format_number_symbol(
+                    self.quantity or 0, self.unit, digits=digits)
+                for digits in [self.unit.digits, self.quantity_digits])
+            if name.startswith(rounded):
+                name = exact + name[len(rounded):]
+        return name
 
     @classmethod
     def get_progress_section(cls, lines, name):

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from trytond.i18n import gettext
 from trytond.modules.company.company import CompanyReport
-from trytond.pool import Pool
+from trytond.pool import Pool, PoolMeta
 from trytond.tools import firstline
 from trytond.transaction import Transaction, without_check_access
 
@@ -16,6 +16,52 @@ Section = namedtuple('Section', ['title', 'lines'])
 Document = namedtuple('Document', ['invoice', 'billed', 'paid', 'due'])
 Movement = namedtuple(
     'Movement', ['description', 'document', 'date', 'quantity', 'amount'])
+
+
+class _Printed:
+    "A record that is printed with other values"
+
+    def __init__(self, record, **values):
+        self._record = record
+        self.__dict__.update(values)
+
+    @property
+    def __class__(self):
+        return self._record.__class__
+
+    def __getattr__(self, name):
+        return getattr(self._record, name)
+
+    def __int__(self):
+        return int(self._record)
+
+    def __str__(self):
+        return str(self._record)
+
+
+class _PrintedInvoice(_Printed):
+    "A progress or project invoice on which each line tells what it bills"
+
+    @property
+    def lines(self):
+        # When the template asks for them, it has set its language
+        return [
+            _Printed(
+                line, unit=_Printed(line.unit, digits=line.quantity_digits))
+            if line.unit else line
+            for line in self._record.lines]
+
+
+class InvoiceReport(metaclass=PoolMeta):
+    __name__ = 'account.invoice'
+
+    @classmethod
+    def get_context(cls, records, header, data):
+        context = super().get_context(records, header, data)
+        if context['invoice'].progress or context['invoice'].project_billing:
+            context['invoice'] = context['record'] = _PrintedInvoice(
+                context['invoice'])
+        return context
 
 
 class PartyReport(CompanyReport):

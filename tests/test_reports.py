@@ -9,13 +9,14 @@ from io import BytesIO
 import pytest
 from lxml import etree
 from proteus import Model, Report
+from trytond.modules.account.tests.tools import get_accounts
 from trytond.modules.company.tests.tools import get_company
 
 from .refused import refused
 from .tools import (
     create_deposit_account, create_intervention, create_invoice,
-    create_project, create_project_type, create_sale, next_invoice, pay,
-    sell_advance, set_current, user_of, value, work)
+    create_project, create_project_type, create_sale, credit, get,
+    next_invoice, pay, sell_advance, set_current, user_of, value, work, write)
 
 TEXT = '{urn:oasis:names:tc:opendocument:xmlns:text:1.0}p'
 ROW = '{urn:oasis:names:tc:opendocument:xmlns:table:1.0}table-row'
@@ -63,6 +64,78 @@ def create_contract():
     invoice.click('post')
     pay(invoice)
     return invoice
+
+
+def get_lines(invoice):
+    "Return the texts of each line of the printed invoice"
+    _, rows = print_('account.invoice', invoice)
+    end = next(
+        n for n, row in enumerate(rows) if row[0].startswith("Tax Base"))
+    return rows[1:end]
+
+
+def test_invoice_has_the_quantities_that_it_bills():
+    invoice = create_invoice((1, '2500'), (120, '10'), (-4, '100'))
+    lump_sum, area, deduction = invoice.lines
+    for line, unit in [
+            (lump_sum, "Unit"), (area, "Square meter"), (deduction, "Unit")]:
+        line.unit = get('product.uom', unit)
+    invoice.save()
+    set_current(invoice, .5, .3333, .4)
+
+    assert get_lines(invoice) == [
+        ["1 x 2500", "0.5 u", "$2,500.0000", "$1,250.00"],
+        ["120 x 10", "39.996 m²", "$10.0000", "$399.96"],
+        ["-4 x 100", "-1.6 u", "$100.0000", "-$160.00"],
+        ]
+
+    invoice.click('post')
+    second = next_invoice(invoice, .8333, .6, .4)
+    assert get_lines(second)[:2] == [
+        ["1 x 2500", "0.3333 u", "$2,500.0000", "$833.25"],
+        ["120 x 10", "32.004 m²", "$10.0000", "$320.04"],
+        ]
+    assert get_lines(credit(second))[:2] == [
+        ["1 x 2500", "-0.3333 u", "$2,500.0000", "-$833.25"],
+        ["120 x 10", "-32.004 m²", "$10.0000", "-$320.04"],
+        ]
+
+
+def test_invoice_of_a_part_without_end():
+    invoice = create_invoice((3, '333.33'))
+    invoice.lines[0].unit = get('product.uom', "Unit")
+    invoice.save()
+    line, = invoice.lines
+    write(line, progress_current_quantity=1 / 3)
+
+    assert get_lines(invoice) == [
+        ["3 x 333.33", "0.33333 u", "$333.3300", "$111.11"]]
+
+
+def test_name_of_a_line_has_the_quantity_that_it_bills():
+    invoice = create_invoice((1, '2500', "Untaxed Service"))
+    set_current(invoice, .5)
+
+    assert invoice.lines[0].rec_name == (
+        f"0.5\xa0u Untaxed Service @ {invoice.rec_name}")
+
+
+def test_ordinary_invoice_is_printed_as_by_tryton(monkeypatch):
+    from trytond.modules.project_progress_invoice.report import InvoiceReport
+    invoice = create_invoice((0, '100', "Untaxed Service"), progress=False)
+    line = invoice.lines.new(description="Area", quantity=2.5)
+    line.account = get_accounts()['revenue']
+    line.unit = get('product.uom', "Square meter")
+    line.unit_price = Decimal(10)
+    invoice.save()
+
+    _, content, _, _ = Report('account.invoice').execute([invoice])
+    monkeypatch.delattr(InvoiceReport, 'get_context')
+    _, plain, _, _ = Report('account.invoice').execute([invoice])
+
+    with zipfile.ZipFile(BytesIO(content)) as ours, \
+            zipfile.ZipFile(BytesIO(plain)) as theirs:
+        assert ours.read('content.xml') == theirs.read('content.xml')
 
 
 def test_progress_statement():
