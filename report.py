@@ -4,7 +4,9 @@ from collections import namedtuple
 from decimal import Decimal
 
 from trytond.i18n import gettext
+from trytond.model import ModelSQL, fields
 from trytond.modules.company.company import CompanyReport
+from trytond.modules.company.model import CompanyValueMixin
 from trytond.pool import Pool, PoolMeta
 from trytond.tools import firstline
 from trytond.transaction import Transaction, without_check_access
@@ -16,6 +18,38 @@ Section = namedtuple('Section', ['title', 'lines'])
 Document = namedtuple('Document', ['invoice', 'billed', 'paid', 'due'])
 Movement = namedtuple(
     'Movement', ['description', 'document', 'date', 'quantity', 'amount'])
+
+
+class Configuration(metaclass=PoolMeta):
+    __name__ = 'account.configuration'
+
+    progress_printed = fields.MultiValue(fields.Boolean(
+            "Print Progress",
+            help="Print on each line of a progress invoice how far the work "
+            "is.\n"
+            "Uncheck if the progress statement goes with the invoice."))
+
+    @classmethod
+    def multivalue_model(cls, field):
+        pool = Pool()
+        if field == 'progress_printed':
+            return pool.get('account.configuration.progress')
+        return super().multivalue_model(field)
+
+    @classmethod
+    def default_progress_printed(cls, **pattern):
+        return cls.multivalue_model(
+            'progress_printed').default_progress_printed()
+
+
+class ConfigurationProgress(ModelSQL, CompanyValueMixin):
+    __name__ = 'account.configuration.progress'
+
+    progress_printed = fields.Boolean("Print Progress")
+
+    @classmethod
+    def default_progress_printed(cls):
+        return True
 
 
 class _Printed:
@@ -45,11 +79,78 @@ class _PrintedInvoice(_Printed):
     @property
     def lines(self):
         # When the template asks for them, it has set its language
-        return [
-            _Printed(
-                line, unit=_Printed(line.unit, digits=line.quantity_digits))
-            if line.unit else line
-            for line in self._record.lines]
+        pool = Pool()
+        Configuration = pool.get('account.configuration')
+        with_progress = self.progress and Configuration(1).get_multivalue(
+            'progress_printed', company=self.company.id)
+        lines = []
+        for line in _get_billing_lines(self._record.lines):
+            values = {}
+            if line.unit:
+                values['unit'] = _Printed(
+                    line.unit, digits=line.quantity_digits)
+            if with_progress and line.progress_line:
+                values['description'] = '\n'.join(filter(None, [
+                            line.description,
+                            gettext(
+                                'project_progress_invoice.msg_line_progress',
+                                current=_format_ratio(
+                                    line.progress_current, self.party.lang),
+                                previous=_format_ratio(
+                                    line.progress_previous, self.party.lang)),
+                            ]))
+            lines.append(_Printed(line, **values))
+        return lines
+
+
+def _get_billing_lines(lines):
+    """
+    Return the lines without those of work that bill nothing and without what
+    only groups such lines
+
+    A title groups the lines up to the next title, or the sections up to the
+    next such title if it is directly followed by another; a comment goes with
+    its title and a subtotal with what it sums.
+    """
+    def is_idle(line):
+        return line.progress_line and not line.quantity and not line.amount
+
+    def left_out(lines):
+        return lines and all(map(is_idle, lines))
+
+    idle, summed, sections = set(), [], [[]]
+    for line in lines:
+        if line.type == 'title':
+            sections.append([])
+        sections[-1].append(line)
+        if line.type == 'line':
+            summed.append(line)
+            if is_idle(line):
+                idle.add(line)
+        elif line.type == 'subtotal':
+            if left_out(summed):
+                idle.add(line)
+            summed = []
+    below = []
+    for section in reversed(sections[1:]):
+        if len(section) == 1:
+            grouped, below = below, []
+        else:
+            grouped = [l for l in section if l.type == 'line']
+            below.extend(grouped)
+        if left_out(grouped):
+            idle.update(l for l in section if l.type != 'subtotal')
+    return [l for l in lines if l not in idle]
+
+
+def _format_ratio(ratio, lang, digits=None):
+    pool = Pool()
+    Lang = pool.get('ir.lang')
+    percent = Decimal(str(ratio or 0)) * 100
+    if digits is None:
+        digits = max(-percent.normalize().as_tuple().exponent, 0)
+    number = (lang or Lang.get()).format_number(percent, digits=digits)
+    return f'{number}\N{NO-BREAK SPACE}%'
 
 
 class InvoiceReport(metaclass=PoolMeta):
@@ -141,9 +242,7 @@ class ContractReport(PartyReport):
         lang = context['lang']
 
         def format_ratio(ratio):
-            percent = Decimal(str(ratio or 0)) * 100
-            number = lang.format_number(percent, digits=2)
-            return f'{number}\N{NO-BREAK SPACE}%'
+            return _format_ratio(ratio, lang, digits=2)
 
         documents = cls.get_documents(invoice)
         context.update(

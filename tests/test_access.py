@@ -135,10 +135,13 @@ def test_other_company(project):
 # All what the module adds
 
 # What everybody reads
-PUBLIC = {'project.type', 'project.work', 'project.configuration'}
+PUBLIC = {
+    'project.type', 'project.work', 'project.configuration',
+    'account.configuration'}
 # What is reached only through the fields of another model, which is checked
 PRIVATE = {
-    'project.type.account', 'project.configuration.sequence',
+    'account.configuration.progress', 'project.type.account',
+    'project.configuration.sequence',
     'project.advance_invoice-account.tax',
     'project.intervention.line-account.tax'}
 # What its parent gives access to
@@ -155,11 +158,12 @@ def records(database):
     intervention = create_intervention(project, ('service', 1, '500'))
     sale = create_sale((10, '100'), state='quotation')
     invoice = create_invoice((10, '100'))
-    configuration = Model.get('project.configuration')(1)
+    configurations = [
+        Model.get(f'{n}.configuration')(1) for n in ['project', 'account']]
     return {r.__class__.__name__: r for r in [
             project, project.project_type, advance, request, intervention,
             intervention.lines[0], sale, sale.lines[0], invoice,
-            invoice.lines[0], configuration]}
+            invoice.lines[0], *configurations]}
 
 
 @pytest.fixture(scope='module')
@@ -194,7 +198,7 @@ def get_calls(record):
         'delete': [[id_]],
         'import_data': [['id'], [[id_]]],
         }
-    if record.__class__.__name__ == 'project.configuration':
+    if record.__class__.__name__.endswith('.configuration'):
         # The singleton is read and written before it exists
         reads, writes = {'read': reads['read']}, {'write': writes['write']}
     return reads, writes

@@ -27,7 +27,7 @@ GROUPS = [
     "Project Intervention", "Project Advance Invoice",
     "Project Administration", "Accounting", "Sales"]
 # What has no company and what is reached only through another model
-SHARED = {'project.type', 'project.configuration'}
+SHARED = {'project.type', 'project.configuration', 'account.configuration'}
 
 
 def get_records(project):

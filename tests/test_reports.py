@@ -74,6 +74,17 @@ def get_lines(invoice):
     return rows[1:end]
 
 
+@pytest.fixture
+def progress_not_printed():
+    configuration = Model.get('account.configuration')(1)
+    configuration.progress_printed = False
+    configuration.save()
+    yield
+    configuration.progress_printed = True
+    configuration.save()
+
+
+@pytest.mark.usefixtures('progress_not_printed')
 def test_invoice_has_the_quantities_that_it_bills():
     invoice = create_invoice((1, '2500'), (120, '10'), (-4, '100'))
     lump_sum, area, deduction = invoice.lines
@@ -91,16 +102,17 @@ def test_invoice_has_the_quantities_that_it_bills():
 
     invoice.click('post')
     second = next_invoice(invoice, .8333, .6, .4)
-    assert get_lines(second)[:2] == [
+    assert get_lines(second) == [
         ["1 x 2500", "0.3333 u", "$2,500.0000", "$833.25"],
         ["120 x 10", "32.004 m²", "$10.0000", "$320.04"],
         ]
-    assert get_lines(credit(second))[:2] == [
+    assert get_lines(credit(second)) == [
         ["1 x 2500", "-0.3333 u", "$2,500.0000", "-$833.25"],
         ["120 x 10", "-32.004 m²", "$10.0000", "-$320.04"],
         ]
 
 
+@pytest.mark.usefixtures('progress_not_printed')
 def test_invoice_of_a_part_without_end():
     invoice = create_invoice((3, '333.33'))
     invoice.lines[0].unit = get('product.uom', "Unit")
@@ -112,6 +124,7 @@ def test_invoice_of_a_part_without_end():
         ["3 x 333.33", "0.33333 u", "$333.3300", "$111.11"]]
 
 
+@pytest.mark.usefixtures('progress_not_printed')
 def test_name_of_a_line_has_the_quantity_that_it_bills():
     invoice = create_invoice((1, '2500', "Untaxed Service"))
     set_current(invoice, .5)
@@ -136,6 +149,68 @@ def test_ordinary_invoice_is_printed_as_by_tryton(monkeypatch):
     with zipfile.ZipFile(BytesIO(content)) as ours, \
             zipfile.ZipFile(BytesIO(plain)) as theirs:
         assert ours.read('content.xml') == theirs.read('content.xml')
+
+
+def test_invoice_tells_how_far_the_work_is():
+    first = create_contract()
+    second = next_invoice(first, .6, .3333)
+
+    assert get_lines(second) == [
+        ["Ground floor"],
+        ["Untaxed Service 60 %, before 10 %", "10 u", "$100.0000",
+            "$1,000.00"],
+        ["First floor"],
+        ["Taxed Service 33.33 %, before 20 %", "0.1333 u", "$2,500.0000",
+            "[1]", "$333.25"],
+        ]
+
+
+def test_invoice_leaves_out_what_bills_nothing():
+    types = [
+        ('comment', "Preface"),
+        ('title', "House"),
+        ('title', "Ground floor"),
+        ('line', "Floor"),
+        ('line', "Ceiling"),
+        ('title', "First floor"),
+        ('comment', "Painted in white"),
+        ('line', "Painting"),
+        ('subtotal', "Total of the house"),
+        ('title', "Garage"),
+        ('title', "Walls"),
+        ('line', "Bricks"),
+        ('subtotal', "Total of the walls"),
+        ('title', "Roof"),
+        ('line', "Tiles"),
+        ('title', "Garden"),
+        ('title', "Lawn"),
+        ('line', "Grass"),
+        ('title', "Conditions"),
+        ('comment', "Keep off the grass"),
+        ]
+    invoice = create_invoice()
+    for sequence, (type_, description) in enumerate(types, 1):
+        line = invoice.lines.new(
+            type=type_, description=description, sequence=sequence)
+        if type_ == 'line':
+            line.account = get_accounts()['revenue']
+            line.quantity = 10
+            line.unit_price = Decimal(100)
+    invoice.save()
+    set_current(invoice, .5, 0, 0, 0, 0, .1)
+
+    assert get_lines(invoice) == [
+        ["Preface"],
+        ["House"],
+        ["Ground floor"],
+        ["Floor 50 %, before 0 %", "5.0", "$100.0000", "$500.00"],
+        ["Total of the house", "$500.00"],
+        ["Garden"],
+        ["Lawn"],
+        ["Grass 10 %, before 0 %", "1.0", "$100.0000", "$100.00"],
+        ["Conditions"],
+        ["Keep off the grass"],
+        ]
 
 
 def test_progress_statement():
@@ -343,3 +418,9 @@ def test_reports_are_in_the_language_of_the_party():
     sell_advance(project)
     _, rows = print_('project.work.advance_statement', project)
     assert any("10 j" in row for row in rows), rows
+
+    invoice = create_invoice((1, '100', "Untaxed Service"))
+    set_current(invoice, .3333)
+    _, rows = print_('account.invoice', invoice)
+    assert rows[1][:2] == [
+        "Untaxed Service 33,33 %, précédemment 0 %", "0,3333 u"]
