@@ -1260,6 +1260,16 @@ class Invoice(metaclass=PoolMeta):
     def billed_works(self):
         return super().billed_works | {i.work for i in self.interventions}
 
+    def get_origins(self, name):
+        origins = super().get_origins(name)
+        if self.interventions:
+            # What cancels an advance names its invoice in the description
+            names = [
+                l.origin_name for l in self.line_lines
+                if not l.advance_cancellation]
+            origins = ', '.join(dict.fromkeys(filter(None, names))) or origins
+        return origins
+
     @classmethod
     def _get_billing_records(cls, invoices):
         records = super()._get_billing_records(invoices)
@@ -1303,6 +1313,15 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def _get_origin(cls):
         return super()._get_origin() + ['project.intervention.line']
+
+    @property
+    def origin_name(self):
+        pool = Pool()
+        InterventionLine = pool.get('project.intervention.line')
+        name = super().origin_name
+        if isinstance(self.origin, InterventionLine) and self.origin.id >= 0:
+            name = self.origin.intervention.number
+        return name
 
     @property
     def _cover_key(self):

@@ -213,6 +213,50 @@ def test_invoice_leaves_out_what_bills_nothing():
         ]
 
 
+def test_valued_invoice_has_the_numbers_of_its_interventions():
+    project = create_project(create_project_type(create_deposit_account()))
+    day = get('product.uom', "Day")
+    whole_day = Model.get('product.uom')(
+        name="Whole Day", symbol="wd", category=day.category,
+        rate=day.rate, factor=day.factor, rounding=1, digits=0)
+    whole_day.save()
+    sell_advance(project, unit=whole_day)
+    interventions = [
+        create_intervention(
+            project, ('service', 8, '100'), ('material', 1, '10'),
+            description="Broken door"),
+        create_intervention(project, ('material', 3, '10'))]
+    Intervention = Model.get('project.intervention')
+    wizard = Intervention.click(interventions, 'valorize')
+    invoice, = wizard.form.invoices
+    invoice = Model.get('account.invoice')(invoice.id)
+    numbers = ', '.join(v.number for v in interventions)
+
+    with user_of("Accounting"):
+        record = Model.get('account.invoice')(invoice.id)
+        assert record.origins == numbers
+        paragraphs, rows = print_('account.invoice', record)
+
+    assert f"Reference: {numbers}" in paragraphs
+    assert any("-1.6 wd" in row for row in rows), rows
+
+    invoice.click('post')
+    assert credit(invoice).origins == invoice.rec_name
+
+
+def test_reference_of_an_advance_and_a_progress_invoice():
+    project = create_project(create_project_type(create_deposit_account()))
+    advance = sell_advance(project)
+    billed, = advance.invoices
+    paragraphs, _ = print_('account.invoice', billed)
+    assert f"Reference: {advance.rec_name}" in paragraphs
+
+    first = create_contract()
+    sale, = first.sales
+    paragraphs, _ = print_('account.invoice', first)
+    assert f"Reference: {sale.rec_name}" in paragraphs
+
+
 def test_progress_statement():
     first = create_contract()
     second = next_invoice(first, .6, .3333)
