@@ -2167,6 +2167,8 @@ class InvoiceLine(metaclass=PoolMeta):
                 moved_to = (
                     Invoice(values['invoice']) if values.get('invoice')
                     else None)
+                if 'invoice' in values and not moved_to:
+                    cls._check_removed(lines)
                 for line in lines:
                     invoice = moved_to or line.invoice
                     if (line.progress_current_quantity is not None
@@ -2210,6 +2212,16 @@ class InvoiceLine(metaclass=PoolMeta):
                             invoice=line.invoice.rec_name))
 
     @classmethod
+    def _check_removed(cls, lines):
+        "Check the lines that leave their invoice are not work of a contract"
+        for line in lines:
+            if line.progress_line and line.invoice and line.invoice.progress:
+                raise ProgressLineError(gettext(
+                        'project_progress_invoice.msg_line_removed',
+                        line=line.rec_name,
+                        invoice=line.invoice.rec_name))
+
+    @classmethod
     def _derive_progress(cls, changes, check=True, excluded=()):
         """
         Return for each tuple of line and values of changes the values
@@ -2226,9 +2238,8 @@ class InvoiceLine(metaclass=PoolMeta):
         changes = [(lines[l.id] if l else None, v.copy()) for l, v in changes]
         invoices = {
             i.id: i for i in Invoice.browse(list({
-                        v['invoice'] if 'invoice' in v else l.invoice.id
-                        for l, v in changes
-                        if v.get('invoice') or (l and l.invoice)}))}
+                        _ProgressDeriver.get(l, v, 'invoice')
+                        for l, v in changes} - {None}))}
         if not any(
                 i.progress or (l and l.progress_current_quantity is not None)
                 for i in invoices.values() for l, _ in changes):

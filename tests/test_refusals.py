@@ -236,6 +236,49 @@ def test_previous_of_free_line_on_later_invoice():
             unit_price=Decimal(1), progress_previous=.1)
 
 
+# Lines that leave their invoice
+
+def get_drafts():
+    "Return a draft of each kind"
+    first = create_invoice((10, '100'), (10, '100'))
+    _, of_sale = bill_sale(.5, post=False)
+    following = next_invoice(post_first(.5, .6), post=False)
+    closing, = post_first(.5, .6).click('closing_progress_invoice')
+    note = credit(post_first(.5, .6))
+    return [first, of_sale, following, closing, note]
+
+
+def test_work_is_not_removed_from_its_invoice():
+    for draft in get_drafts():
+        line, *_ = lines = work(draft)
+        with refused(line, draft):
+            write(draft, lines=[('remove', [l.id for l in lines])])
+        with refused(line, draft):
+            write(line, invoice=None)
+        with refused(line, draft):
+            write(line, invoice=None, progress_current=.7,
+                party=draft.party.id, currency=draft.currency.id)
+        with refused(line, draft):
+            write(draft, lines=[
+                    ('remove', [line.id]), ('add', [line.id])])
+        # It is deleted instead
+        write(draft, lines=[('delete', [line.id])])
+        assert line not in draft.lines
+
+
+def test_line_moves_to_another_invoice():
+    for progress in [True, False]:
+        invoice = create_invoice((10, '100'), (1, '50'))
+        other = create_invoice((1, '10'), progress=progress)
+        write(work(invoice)[1], invoice=other.id)
+        invoice.reload()
+        other.reload()
+        assert [invoice.untaxed_amount, other.untaxed_amount] == [1000, 60]
+        assert len(work(other)) == 2 * progress
+        for lines in [invoice.lines, other.lines]:
+            assert sum(l.amount for l in lines) in {1000, 60}
+
+
 # Completed lines
 
 def test_completed():
