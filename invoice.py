@@ -13,6 +13,7 @@ from sql.conditionals import Case
 from sql.functions import CurrentTimestamp, RowNumber
 from sql.operators import Exists
 from trytond import backend
+from trytond.bus import notify
 from trytond.i18n import gettext
 from trytond.model import Index, ModelView, fields
 from trytond.modules.currency.fields import Monetary
@@ -79,6 +80,11 @@ def add_values(result, extras):
                 args.extend([[record], {**values, **extra[record.id]}])
                 field_names |= extra[record.id].keys()
     return ids, field_names, on_write, triggers, *args
+
+
+def format_percent(ratio):
+    "Return the percents of the ratio as the user types them"
+    return f'{ratio * 100:.10g}'
 
 
 class Invoice(metaclass=PoolMeta):
@@ -1281,12 +1287,24 @@ class Invoice(metaclass=PoolMeta):
                     description=description))
         Line.save(to_save)
 
-    def set_progress_ratio(self, ratio, section=None):
+    def get_section_lines(self, section=None):
+        "Return the lines under the title line, all without it"
+        if not section:
+            return list(self.lines)
+        lines, current_section = [], None
+        for line in self.lines:
+            if line.type == 'title':
+                current_section = line
+            if current_section == section:
+                lines.append(line)
+        return lines
+
+    def set_progress_ratio(self, ratio, section=None, lines=None):
         """
         Set the ratio, from 0 to 1, on the lines that are not completed
 
-        Only the lines under the section, a title line, are set if it is
-        given.  What was billed beyond the ratio before stays.
+        Only the lines given are set, or those under the section, a title
+        line.  Return those that stay because more was billed of them before.
         """
         pool = Pool()
         Line = pool.get('account.invoice.line')
@@ -1298,32 +1316,28 @@ class Invoice(metaclass=PoolMeta):
         if ratio is None or not 0 <= ratio <= 1:  # False for NaN
             raise ProgressLineError(gettext(
                     'project_progress_invoice.msg_ratio',
+                    ratio=format_percent(ratio or 0),
                     invoice=self.rec_name))
-        if section and section not in self.lines:
-            raise ProgressLineError(gettext(
-                    'project_progress_invoice.msg_section_invoice',
-                    section=section.rec_name,
-                    invoice=self.rec_name))
-        current_section = None
-        currents, beyond = [], []
-        for line in self.lines:
-            if line.type == 'title':
-                current_section = line
-            if (not line.progress_line
-                    or line.progress_completed
-                    or (section and current_section != section)):
-                continue
-            quantity = line.get_progress_quantity(ratio)
-            if abs(quantity) < abs(line.progress_previous_quantity):
-                quantity = line.progress_previous_quantity
-                beyond.append(line)
-            currents.append((line, quantity))
-        if beyond and len(beyond) == len(currents):
+        if lines is None:
+            if section and section not in self.lines:
+                raise ProgressLineError(gettext(
+                        'project_progress_invoice.msg_section_invoice',
+                        section=section.rec_name,
+                        invoice=self.rec_name))
+            lines = self.get_section_lines(section)
+        lines = [
+            l for l in lines if l.progress_line and not l.progress_completed]
+        beyond = [l for l in lines if l.is_beyond(ratio)]
+        if beyond and len(beyond) == len(lines):
             raise ProgressLineError(gettext(
                     'project_progress_invoice.msg_ratio_below_previous',
                     line=beyond[0].rec_name,
                     invoice=self.rec_name))
-        Line.set_progress_current(currents)
+        Line.set_progress_current([(
+                    l, l.progress_previous_quantity if l in beyond
+                    else l.get_progress_quantity(ratio))
+                for l in lines])
+        return beyond
 
     def get_sale_title(self, sale, sequence):
         "Return the title line for the lines of the sale"
@@ -1697,6 +1711,14 @@ class InvoiceLine(metaclass=PoolMeta):
             return
         return float(
             to_quantity(self.progress_total_quantity) * to_quantity(ratio))
+
+    def is_beyond(self, ratio):
+        "Return if more was billed before than the ratio"
+        return bool(
+            self.progress_line
+            and not self.progress_completed
+            and abs(self.get_progress_quantity(ratio))
+            < abs(self.progress_previous_quantity))
 
     @fields.depends(
         'quantity', 'progress_total_quantity', 'progress_current_quantity',
@@ -2803,8 +2825,14 @@ class _ProgressDeriver:
         elif not between(current, previous, total):
             raise ProgressLineError(self.message(
                     'msg_current_range', line, values, invoice,
-                    current=float(current), previous=float(previous),
+                    current=float(current),
+                    current_percent=self.get_percent(current, total),
+                    previous=float(previous),
+                    previous_percent=self.get_percent(previous, total),
                     total=float(total)))
+
+    def get_percent(self, quantity, total):
+        return format_percent(self.Line.get_progress_ratio(quantity, total))
 
     def quantity(self, line, values, invoice, name):
         "Return the quantity or the ratio typed, None if there is none"
@@ -2910,12 +2938,10 @@ class SetProgressStart(ModelView):
     __name__ = 'account.invoice.set_progress.start'
 
     invoice = fields.Many2One('account.invoice', "Invoice", readonly=True)
+    lines = fields.Many2Many(
+        'account.invoice.line', None, None, "Lines", readonly=True)
     ratio = fields.Float(
         "Progress", digits=(None, 4), required=True,
-        domain=[
-            ('ratio', '>=', 0),
-            ('ratio', '<=', 1),
-            ],
         help="The progress to set on the lines that are not completed.\n"
         "What was billed beyond it before stays.")
     section = fields.Many2One(
@@ -2924,7 +2950,32 @@ class SetProgressStart(ModelView):
             ('invoice', '=', Eval('invoice', -1)),
             ('type', '=', 'title'),
             ],
+        states={
+            'invisible': ~Eval('invoice'),
+            },
         help="Leave empty to set the progress of all lines.")
+
+    @fields.depends('ratio', 'invoice', 'section', 'lines')
+    def on_change_notify(self):
+        notifications = super().on_change_notify()
+        if self.ratio is not None:
+            if self.invoice:
+                lines = self.invoice.get_section_lines(self.section)
+            else:
+                lines = self.lines
+            beyond = [l for l in lines or [] if l.is_beyond(self.ratio)]
+            if beyond:
+                notifications.append(
+                    ('warning', self.get_beyond_message(beyond)))
+        return notifications
+
+    @classmethod
+    def get_beyond_message(cls, lines):
+        names = ', '.join(l.rec_name for l in lines[:5])
+        if len(lines) > 5:
+            names += '...'
+        return gettext(
+            'project_progress_invoice.msg_progress_beyond', lines=names)
 
 
 class SetProgress(Wizard):
@@ -2939,29 +2990,39 @@ class SetProgress(Wizard):
     set_ = StateTransition()
 
     @property
-    def _line(self):
-        "The line from which the wizard is opened, if any"
+    def _lines(self):
+        "The lines selected in a list, None on an invoice"
         if self.model.__name__ == 'account.invoice.line':
-            return self.record
-
-    @property
-    def _invoice(self):
-        line = self._line
-        if line and not line.invoice:
-            raise ProgressLineError(gettext(
-                    'project_progress_invoice.msg_set_progress_line',
-                    line=line.rec_name))
-        return line.invoice if line else self.record
+            return self.records
 
     def default_start(self, fields):
-        section = self._line.progress_section if self._line else None
-        return {
-            'invoice': self._invoice.id,
-            'section': section.id if section else None,
-            }
+        if self._lines is None:
+            return {'invoice': self.record.id}
+        self._get_lines()
+        return {'lines': [l.id for l in self._lines]}
+
+    def _get_lines(self):
+        "Return by invoice the lines selected in a list"
+        lines = defaultdict(list)
+        for line in self._lines:
+            if not line.invoice:
+                raise ProgressLineError(gettext(
+                        'project_progress_invoice.msg_set_progress_line',
+                        line=line.rec_name))
+            lines[line.invoice].append(line)
+        return lines
 
     def transition_set_(self):
-        self._invoice.set_progress_ratio(self.start.ratio, self.start.section)
+        ratio = self.start.ratio
+        if self._lines is None:
+            beyond = self.record.set_progress_ratio(ratio, self.start.section)
+        else:
+            beyond = []
+            for invoice, lines in self._get_lines().items():
+                beyond += invoice.set_progress_ratio(ratio, lines=lines)
+        if beyond:
+            # What is shown while the progress is typed may come too late
+            notify(self.start.get_beyond_message(beyond))
         return 'end'
 
     def end(self):

@@ -109,6 +109,14 @@ def test_next_out_of_range():
     assert billed(draft) == [200]
 
 
+def test_current_beyond_the_total_in_percent():
+    draft = next_invoice(post_first(.5), post=False)
+    for name, value in [
+            ('progress_current', 1.5), ('progress_current_quantity', 15)]:
+        refuse_value(
+            draft, work(draft)[0], name, value, "150 %", "50 %", "100 %")
+
+
 def test_negative_line_out_of_range():
     draft = next_invoice(
         post_first(.5, .5, lines=[(-10, '10'), (1, '500')]), post=False)
@@ -165,6 +173,8 @@ def test_set_progress_ratio():
             math.nan, math.inf, -math.inf, -.01, 1.01, 100, 1e300, None]:
         with refused(invoice):
             set_progress(invoice, ratio)
+    with refused(invoice, "150 %", "between 0 and 100 %"):
+        set_progress(invoice, 1.5)
     invoice.reload()
     assert billed(invoice) == [1000]
 

@@ -17,7 +17,7 @@ from .registry import call
 from .tools import (
     create_advance, create_intervention, create_invoice, create_project,
     create_project_type, create_sale, next_invoice, sell_advance, set_current,
-    user_of, value)
+    user_of, value, work)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -60,24 +60,74 @@ def test_row_is_saved_by_itself(invoice):
     assert invoice.untaxed_amount == 100
 
 
-def test_progress_of_the_section_of_a_row(invoice):
-    *_, line = invoice.click('enter_progress')
-    wizard = Wizard('account.invoice.set_progress', [line])
-    assert wizard.form.section.rec_name == "First floor"
-    wizard.form.ratio = .8
+def set_progress(ratio, *lines):
+    wizard = Wizard('account.invoice.set_progress', lines)
+    wizard.form.ratio = ratio
     wizard.execute('set_')
+
+
+def test_progress_of_the_selected_rows(invoice):
+    ground, first, second = work(invoice)
+    set_progress(.8, second)
     invoice.reload()
     assert currents(invoice) == [0, 0, .8]
-
-
-def test_progress_of_all_the_rows(invoice):
-    *_, line = invoice.click('enter_progress')
-    wizard = Wizard('account.invoice.set_progress', [line])
-    wizard.form.section = None
-    wizard.form.ratio = .8
-    wizard.execute('set_')
+    set_progress(.5, ground, first)
     invoice.reload()
-    assert currents(invoice) == [.8, .8, .8]
+    assert currents(invoice) == [.5, .5, .8]
+
+
+def test_progress_of_the_selected_rows_of_many_invoices(invoice):
+    other = create_invoice((10, '100'))
+    set_progress(.8, invoice.click('enter_progress')[0], other.lines[0])
+    invoice.reload()
+    other.reload()
+    assert [currents(i) for i in [invoice, other]] == [[.8, 0, 0], [.8]]
+
+
+def test_progress_of_a_selected_row_that_does_not_progress(invoice):
+    *_, last = invoice.click('enter_progress')
+    last.progress_completed = True
+    last.save()
+    title = next(l for l in invoice.lines if l.type == 'title')
+    set_progress(.8, title, last)
+    invoice.reload()
+    assert currents(invoice) == [0, 0, 0]
+
+
+def get_notifications(invoice, ratio, section=None, lines=None):
+    return call('account.invoice.set_progress.start', 'on_change_notify', {
+            'ratio': ratio,
+            'invoice': invoice and invoice.id,
+            'section': section and section.id,
+            'lines': lines and [l.id for l in lines],
+            })
+
+
+def test_progress_beyond_is_pointed_out(invoice):
+    set_current(invoice, .2, .6, .9)
+    invoice.click('post')
+    draft = next_invoice(invoice, .9, .9, .9, post=False)
+    ground, first, second = work(draft)
+    sections = [l for l in draft.lines if l.type == 'title']
+
+    (type_, message), = get_notifications(draft, .5)
+    assert type_ == 'warning'
+    assert [l.rec_name in message for l in [ground, first, second]] == [
+        False, True, True]
+    (_, message), = get_notifications(draft, .5, sections[0])
+    assert first.rec_name in message
+    assert second.rec_name not in message
+    (_, message), = get_notifications(None, .5, lines=[ground, second])
+    assert second.rec_name in message
+    assert first.rec_name not in message
+    assert not get_notifications(draft, .9)
+    assert not get_notifications(None, .5, lines=[ground])
+    assert not get_notifications(draft, None)
+
+    # A script has nothing to answer
+    set_progress(.5, ground, first)
+    draft.reload()
+    assert currents(draft) == [.5, .6, .9]
 
 
 def test_no_progress_of_a_line_on_no_invoice(invoice):
