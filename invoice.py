@@ -1264,7 +1264,7 @@ class Invoice(metaclass=PoolMeta):
         pass
 
     @classmethod
-    @ModelView.button_action('project_progress_invoice.act_enter_progress')
+    @ModelView.button_action('project_progress_invoice.wizard_enter_progress')
     def enter_progress(cls, invoices):
         pass
 
@@ -1711,6 +1711,17 @@ class InvoiceLine(metaclass=PoolMeta):
             return
         return float(
             to_quantity(self.progress_total_quantity) * to_quantity(ratio))
+
+    # The fields to type in the list to enter the progress
+    _entered_fields = [
+        'progress_current_quantity', 'progress_current', 'progress_completed']
+
+    def get_entered(self, line):
+        "Return the values typed on the row of the saved line"
+        return {
+            n: getattr(self, n) for n in self._entered_fields
+            if n in (self._values or {})
+            and getattr(self, n) != getattr(line, n)}
 
     def is_beyond(self, ratio):
         "Return if more was billed before than the ratio"
@@ -2161,8 +2172,13 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @classmethod
     def _before_create(cls, vlist):
-        for values in vlist if Transaction().check_access else []:
-            check_readonly(cls, cls._readonly_fields, values)
+        for values in vlist:
+            if (Transaction().context.get('progress_entry')
+                    and not values.get('invoice')):
+                raise ProgressLineError(gettext(
+                        'project_progress_invoice.msg_enter_progress_new'))
+            if Transaction().check_access:
+                check_readonly(cls, cls._readonly_fields, values)
         vlist = super()._before_create(vlist)
         with without_check_access():
             return cls._derive_progress([(None, v) for v in vlist])
@@ -2934,6 +2950,58 @@ class ImportProgress(Wizard):
         return 'end'
 
 
+class EnterProgressStart(ModelView):
+    __name__ = 'account.invoice.enter_progress.start'
+
+    lines = fields.One2Many(
+        'account.invoice.line', None, "Lines",
+        size=0,  # To not add any
+        context={
+            'progress_columns': True,
+            'progress_entry': True,
+            })
+
+
+class EnterProgress(Wizard):
+    __name__ = 'account.invoice.enter_progress'
+
+    start = StateView(
+        'account.invoice.enter_progress.start',
+        'project_progress_invoice.enter_progress_start_view_form', [
+            # Escape, which leaves a cell, would press a button to the end
+            Button("Cancel", 'cancel', 'tryton-cancel', validate=False),
+            Button("Save", 'save', 'tryton-save', default=True),
+            ])
+    cancel = StateTransition()
+    save = StateTransition()
+
+    def default_start(self, fields):
+        return {
+            'lines': [l.id for l in self.record.lines if l.progress_line],
+            }
+
+    def transition_cancel(self):
+        return 'end'
+
+    def transition_save(self):
+        pool = Pool()
+        Line = pool.get('account.invoice.line')
+        lines = {l.id: l for l in self.record.lines if l.progress_line}
+        rows = {l.id: l for l in self.start.lines}
+        if rows.keys() != lines.keys():
+            raise ProgressLineError(gettext(
+                    'project_progress_invoice.msg_enter_progress_lines',
+                    invoice=self.record.rec_name))
+        to_write = []
+        for id_, line in lines.items():
+            if values := rows[id_].get_entered(line):
+                to_write.extend(([line], values))
+        if to_write:
+            with check_access():
+                Line.write(*to_write)
+        return 'end'
+
+
 class SetProgressStart(ModelView):
     __name__ = 'account.invoice.set_progress.start'
 
@@ -2971,7 +3039,7 @@ class SetProgressStart(ModelView):
 
     @classmethod
     def get_beyond_message(cls, lines):
-        names = ', '.join(l.rec_name for l in lines[:5])
+        names = ', '.join(l.progress_name or l.rec_name for l in lines[:5])
         if len(lines) > 5:
             names += '...'
         return gettext(

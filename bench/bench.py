@@ -82,7 +82,7 @@ def get_percent_row(lines):
 
 def get_entry_row(lines):
     return get_line_row(
-        lines, "Row of Enter Progress saved", "a line in the form", 1.00,
+        lines, "Row of Progress Lines saved", "a line in the form", 1.00,
         save_row, save_line)
 
 

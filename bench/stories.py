@@ -370,7 +370,7 @@ def type_quantity(lines):
 
 
 def save_row(lines):
-    "Type a percent in a row of Enter Progress and save it as a client does"
+    "Type a percent in a row of Progress Lines and save it as a client does"
     calls = get_percent_calls(lines)
     rows = get_lines(get_contract(lines).last)[:ROWS]
     ids = [r['id'] for r in rows]

@@ -63,9 +63,7 @@ def enter_progress(sao, *percents):
         sao.press('Enter')
     sao.press('Escape')
     sao.screenshot('enter-progress')
-    sao.close_tab()
-    # It still shows the figures from before
-    sao.toolbar('reload')
+    sao.click("Save")
 
 
 def post(sao):

@@ -24,7 +24,7 @@ ROWS = [
     "Statements to make, ordinary", "Statements to post, ordinary",
     *DRAFTS, *DRAFTS, "Post, every line bills", "Post, 1 line in 10 bills",
     "Percent typed", "Percent typed", "Percent typed",
-    "Row of Enter Progress saved", "Row of Enter Progress saved",
+    "Row of Progress Lines saved", "Row of Progress Lines saved",
     "After n invoices, make and post", "List and forms",
     "List and forms without paid", "Value interventions",
     "Residuals of advances",

@@ -13,11 +13,12 @@ from trytond.modules.project_progress_invoice.exceptions import (
     InterventionError, ProgressLineError)
 from trytond.pyson import PYSONDecoder
 
+from .refused import refused
 from .registry import call
 from .tools import (
     create_advance, create_intervention, create_invoice, create_project,
     create_project_type, create_sale, next_invoice, sell_advance, set_current,
-    user_of, value, work)
+    user_of, value, work, write)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -44,20 +45,91 @@ def currents(invoice):
 
 
 def test_enter_progress_lists_what_progresses(invoice):
-    lines = invoice.click('enter_progress')
+    lines = invoice.click('enter_progress').form.lines
     assert [l.progress_total_quantity for l in lines] == [10, 20, 30]
     assert [
         l.progress_section and l.progress_section.rec_name for l in lines
         ] == [None, "Ground floor", "First floor"]
 
 
+def test_rows_are_saved_together(invoice):
+    wizard = invoice.click('enter_progress')
+    ground, first, second = wizard.form.lines
+    ground.progress_current = .5
+    first.progress_current_quantity = 5
+    second.progress_completed = True
+    wizard.execute('save')
+    invoice.reload()
+    assert currents(invoice) == [.5, .25, 0]
+    assert [l.progress_completed for l in work(invoice)] == [
+        False, False, True]
+    assert invoice.untaxed_amount == 550
+
+
+def test_only_what_is_typed_on_the_rows_is_saved(invoice):
+    wizard = invoice.click('enter_progress')
+    ground, first, _ = wizard.form.lines
+    ground.progress_current = .5
+    assert first.progress_current == 0
+    set_current(invoice, 0, 0, .9)
+    wizard.execute('save')
+    invoice.reload()
+    assert currents(invoice) == [.5, 0, .9]
+
+
 def test_row_is_saved_by_itself(invoice):
-    _, line, _ = invoice.click('enter_progress')
+    line = get_related(invoice, "Progress Lines")[1]
     line.progress_current = .5
     line.save()
     invoice.reload()
     assert currents(invoice) == [0, .5, 0]
     assert invoice.untaxed_amount == 100
+
+
+def test_no_row_is_added(invoice):
+    view = call(
+        'account.invoice.enter_progress.start', 'fields_view_get', None,
+        'form')
+    lines = view['fields']['lines']
+    assert PYSONDecoder().decode(lines['size']) == 0
+    tree, = lines['views'].values()
+    assert etree.fromstring(tree['arch']).get('creatable') == '0'
+    other = create_invoice((10, '100'))
+    line, = work(other)
+    rows = [{'id': l.id} for l in work(invoice)]
+    for row in [{'id': line.id}, {}]:
+        with refused(invoice):
+            execute_enter_progress(
+                invoice, [*rows, {**row, 'progress_current': .5}])
+
+
+def test_no_row_is_added_in_the_relate(invoice):
+    account = work(invoice)[0].account
+    for values in [{}, {
+                'description': "New", 'quantity': 1., 'account': account.id,
+                'unit_price': Decimal(1), 'progress_current': .5,
+                'party': invoice.party.id, 'invoice_type': 'out',
+                }]:
+        with refused():
+            call(
+                'account.invoice.line', 'create', [values],
+                progress_entry=True)
+
+
+def test_no_row_is_deleted(invoice):
+    _, *lines = work(invoice)
+    with refused(invoice):
+        execute_enter_progress(invoice, [{'id': l.id} for l in lines])
+
+
+def execute_enter_progress(invoice, lines):
+    context = {
+        'active_model': 'account.invoice', 'active_id': invoice.id,
+        'active_ids': [invoice.id]}
+    name = 'account.invoice.enter_progress'
+    session, *_ = call(name, 'create', type='wizard', **context)
+    call(name, 'execute', session, {'start': {'lines': lines}}, 'save',
+        type='wizard', **context)
 
 
 def set_progress(ratio, *lines):
@@ -78,16 +150,15 @@ def test_progress_of_the_selected_rows(invoice):
 
 def test_progress_of_the_selected_rows_of_many_invoices(invoice):
     other = create_invoice((10, '100'))
-    set_progress(.8, invoice.click('enter_progress')[0], other.lines[0])
+    set_progress(.8, work(invoice)[0], work(other)[0])
     invoice.reload()
     other.reload()
     assert [currents(i) for i in [invoice, other]] == [[.8, 0, 0], [.8]]
 
 
 def test_progress_of_a_selected_row_that_does_not_progress(invoice):
-    *_, last = invoice.click('enter_progress')
-    last.progress_completed = True
-    last.save()
+    last = work(invoice)[-1]
+    write(last, progress_completed=True)
     title = next(l for l in invoice.lines if l.type == 'title')
     set_progress(.8, title, last)
     invoice.reload()
@@ -108,18 +179,17 @@ def test_progress_beyond_is_pointed_out(invoice):
     invoice.click('post')
     draft = next_invoice(invoice, .9, .9, .9, post=False)
     ground, first, second = work(draft)
+    for line, name in zip(work(draft), ["First", "Second", "Third"]):
+        write(line, description=name)
     sections = [l for l in draft.lines if l.type == 'title']
 
     (type_, message), = get_notifications(draft, .5)
     assert type_ == 'warning'
-    assert [l.rec_name in message for l in [ground, first, second]] == [
-        False, True, True]
+    assert message.endswith(": Second, Third.")
     (_, message), = get_notifications(draft, .5, sections[0])
-    assert first.rec_name in message
-    assert second.rec_name not in message
+    assert message.endswith(": Second.")
     (_, message), = get_notifications(None, .5, lines=[ground, second])
-    assert second.rec_name in message
-    assert first.rec_name not in message
+    assert message.endswith(": Third.")
     assert not get_notifications(draft, .9)
     assert not get_notifications(None, .5, lines=[ground])
     assert not get_notifications(draft, None)
@@ -193,7 +263,7 @@ def test_an_added_column_keeps_its_states():
 
 
 def test_rows_have_the_name_of_their_item(invoice):
-    _, line, _ = invoice.click('enter_progress')
+    line = invoice.click('enter_progress').form.lines[1]
     assert line.rec_name == line.progress_name
     # The form of an invoice shows the lines of others that it credits
     name, = call(
