@@ -1515,6 +1515,14 @@ class InvoiceLine(metaclass=PoolMeta):
             let_readonly(field, in_contract)
 
     @classmethod
+    def default_get(cls, *args, **kwargs):
+        if Transaction().context.get('progress_entry'):
+            # The client creates a row from its toolbar in any list
+            raise ProgressLineError(gettext(
+                    'project_progress_invoice.msg_enter_progress_new'))
+        return super().default_get(*args, **kwargs)
+
+    @classmethod
     def default_progress_completed(cls):
         return False
 
@@ -2173,10 +2181,6 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def _before_create(cls, vlist):
         for values in vlist:
-            if (Transaction().context.get('progress_entry')
-                    and not values.get('invoice')):
-                raise ProgressLineError(gettext(
-                        'project_progress_invoice.msg_enter_progress_new'))
             if Transaction().check_access:
                 check_readonly(cls, cls._readonly_fields, values)
         vlist = super()._before_create(vlist)

@@ -104,6 +104,10 @@ def test_no_row_is_added(invoice):
 
 
 def test_no_row_is_added_in_the_relate(invoice):
+    with refused():
+        call(
+            'account.invoice.line', 'default_get', ['progress_current'],
+            progress_entry=True)
     account = work(invoice)[0].account
     for values in [{}, {
                 'description': "New", 'quantity': 1., 'account': account.id,
