@@ -137,6 +137,14 @@ def lock_together(records):
                         table.id, [r.id for r in sub_records])))
 
 
+def check_write_access(cls, mode, *values):
+    "Check the access before anything that tells a value by its refusal"
+    pool = Pool()
+    pool.get('ir.model.access').check(cls.__name__, mode)
+    pool.get('ir.model.field.access').check(
+        cls.__name__, list(set().union(*values)), 'write')
+
+
 def check_readonly(cls, names, values, records=None):
     """
     Refuse the values that only the server sets
@@ -147,13 +155,12 @@ def check_readonly(cls, names, values, records=None):
     They are compared with what the user can read, for whether they are
     refused tells what the records have.
     """
-    ModelAccess = Pool().get('ir.model.access')
     names = names & values.keys()
     if not names:
         return
     with check_access():
-        ModelAccess.check(
-            cls.__name__, 'create' if records is None else 'write')
+        check_write_access(
+            cls, 'create' if records is None else 'write', names)
         if records is None:
             defaults = {n: cls._defaults.get(n) for n in names}
             currents = [{n: d() if d else None for n, d in defaults.items()}]

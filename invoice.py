@@ -26,8 +26,9 @@ from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
 from .common import (
-    OPEN, SLICE, check_readonly, editable, get_boolean_domain, has_fixed_tax,
-    let_readonly, lock_together, set_base, to_quantity)
+    OPEN, SLICE, check_readonly, check_write_access, editable,
+    get_boolean_domain, has_fixed_tax, let_readonly, lock_together, set_base,
+    to_quantity)
 from .exceptions import (
     ProgressAccessError, ProgressChangedError, ProgressCompletedError,
     ProgressContractError, ProgressCreditError, ProgressLineError)
@@ -690,6 +691,7 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def _before_create(cls, vlist):
+        check_write_access(cls, 'create', *vlist)
         for values in vlist if Transaction().check_access else []:
             check_readonly(cls, cls._readonly_fields, values)
             if (values.get('progress')
@@ -705,6 +707,7 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def _before_write(cls, *args):
+        check_write_access(cls, 'write', *args[1::2])
         # Derive first because what is read after super would stay in cache
         extras = []
         actions = iter(args)
@@ -2180,15 +2183,16 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @classmethod
     def _before_create(cls, vlist):
-        for values in vlist:
-            if Transaction().check_access:
-                check_readonly(cls, cls._readonly_fields, values)
+        check_write_access(cls, 'create', *vlist)
+        for values in vlist if Transaction().check_access else []:
+            check_readonly(cls, cls._readonly_fields, values)
         vlist = super()._before_create(vlist)
         with without_check_access():
             return cls._derive_progress([(None, v) for v in vlist])
 
     @classmethod
     def _before_write(cls, *args):
+        check_write_access(cls, 'write', *args[1::2])
         # Derive first because what is read after super would stay in cache
         pool = Pool()
         Invoice = pool.get('account.invoice')

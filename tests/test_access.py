@@ -449,6 +449,37 @@ def test_sales_are_imported_by_who_reads_them(records):
         assert [l.amount for l in invoice.lines] == [0]
 
 
+def test_what_is_refused_tells_nothing_without_access(records):
+    "Neither that an invoice is validated nor what a line may progress to"
+    draft, validated = [create_invoice((10, '100')) for _ in range(2)]
+    validated.click('validate_invoice')
+    new = {
+        'type': 'line', 'quantity': 1., 'unit_price': Decimal(1),
+        'progress_current': 1.5}
+    calls = [('account.invoice', 'create', [{
+                    'type': 'out', 'previous_progress_invoice': draft.id}])]
+    for invoice in [draft, validated]:
+        line, = invoice.lines
+        calls += [
+            ('account.invoice.line', 'create',
+                [{**new, 'invoice': invoice.id}])]
+        for values in [
+                {'invoice': None}, {'progress_current': 1.5},
+                {'progress_current': .5}, {'progress_line': line.id},
+                {'progress_total_amount': Decimal(1000)}]:
+            calls.append(
+                ('account.invoice.line', 'write', [line.id], values))
+        for values in [
+                {'progress': False}, {'state': 'draft'},
+                {'previous_progress_invoice': invoice.id}]:
+            calls.append(('account.invoice', 'write', [invoice.id], values))
+    with user_of():
+        for name, method, *args in calls:
+            with pytest.raises(AccessError) as info:
+                call(name, method, *args)
+            assert type(info.value) is AccessError, (name, method, args)
+
+
 def test_seller_bills_the_progress_of_a_sale(records):
     sale = create_sale((10, '100'))
     with user_of("Sales"):
