@@ -431,8 +431,8 @@ def test_value_many_tells_the_invoices_that_may_not_be_read(project):
 
 def test_value_many_tells_what_waits_for_a_worker(project, monkeypatch):
     other = create_project(project.project_type, name="Other")
-    for work in [project, other]:
-        create_intervention(work, ('service', 1, '500'))
+    for work_ in [project, other]:
+        create_intervention(work_, ('service', 1, '500'))
     monkeypatch.setattr(
         'trytond.modules.project_progress_invoice.intervention.LARGE', 1)
     getboolean = config.getboolean
@@ -441,7 +441,7 @@ def test_value_many_tells_what_waits_for_a_worker(project, monkeypatch):
         section == 'queue' or getboolean(section, *args, **kwargs))
     with user_of("Project Intervention"):
         wizard = Wizard('project.intervention.value_many')
-        for work in [project, other]:
+        for work_ in [project, other]:
             wizard.form.works.append(Model.get('project.work')(work.id))
         wizard.execute('value')
         assert len(get_told(wizard)) == 1
