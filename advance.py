@@ -241,11 +241,7 @@ class AdvanceInvoice(
             'depends': ['type'],
             }
         cls._buttons.update({
-                'valorize': {
-                    # Nothing is billed of an opening
-                    'invisible': ~Eval('quantity', 0),
-                    'depends': ['quantity'],
-                    },
+                'valorize': {},
                 'update_residual': on_account,
                 'refund_residual': on_account,
                 'close_residual': on_account,

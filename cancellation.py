@@ -927,8 +927,12 @@ class InvoiceLine(metaclass=PoolMeta):
         for line in lines:
             if not getattr(line, 'advance_cancellation', False):
                 taxable_lines.extend(line.taxable_lines)
+        sign = -1 if sum(
+            l.on_change_with_amount() for l in lines
+            if getattr(l, 'covered_by_advance', None)) < 0 else 1
         for covered, cancellations in cls.get_cover_groups(lines):
-            left = [abs(l.on_change_with_amount()) for l in covered]
+            # A discount first, for it lets more be cancelled of the others
+            left = sorted(sign * l.on_change_with_amount() for l in covered)
             parts = defaultdict(Decimal)
             for line in cancellations:
                 amount = line.on_change_with_amount()
@@ -938,13 +942,13 @@ class InvoiceLine(metaclass=PoolMeta):
                             (taxes, amount / to_quantity(quantity), quantity,
                                 date))
                         continue
-                    rest = abs(amount)
+                    rest = -sign * amount
                     for i, value in enumerate(left):
                         part = min(rest, value)
                         left[i] -= part
                         rest -= part
-                        parts[i, tuple(taxes), date] += part.copy_sign(amount)
-                    parts[None, tuple(taxes), date] += rest.copy_sign(amount)
+                        parts[i, tuple(taxes), date] -= sign * part
+                    parts[None, tuple(taxes), date] -= sign * rest
             taxable_lines.extend(
                 (taxes, part, 1, date)
                 for (_, taxes, date), part in parts.items() if part)

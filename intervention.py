@@ -432,16 +432,23 @@ class Intervention(InterventionMixin):
                     'depends': ['state'],
                     },
                 'valorize': {
-                    'invisible': (
-                        ~Eval('state').in_(['done', 'invoiced'])
-                        | ~Eval('lines', [])),
-                    'depends': ['state', 'lines'],
+                    'invisible': ~Eval('state').in_(['done', 'invoiced']),
+                    'depends': ['state'],
                     },
                 'cancel': {
                     'invisible': ~opened,
                     'depends': ['state'],
                     },
                 })
+
+    @classmethod
+    def view_attributes(cls):
+        return super().view_attributes() + [
+            # Unlike that of a button this state lets the server say why
+            ('//group[@id="valorize"]', 'states', {
+                    'invisible': ~Eval('lines', []),
+                    }, ['lines']),
+            ]
 
     @classmethod
     def default_state(cls):

@@ -1267,9 +1267,16 @@ class Invoice(metaclass=PoolMeta):
         pass
 
     @classmethod
-    @ModelView.button_action('project_progress_invoice.wizard_enter_progress')
+    @ModelView.button_action('project_progress_invoice.act_enter_progress')
     def enter_progress(cls, invoices):
-        pass
+        pool = Pool()
+        Action = pool.get('ir.action')
+        ModelData = pool.get('ir.model.data')
+        if Transaction().context.get('client'):
+            # A client reads the invoice again only at the end of a wizard
+            return Action(Action.get_action_id(ModelData.get_id(
+                        'project_progress_invoice', 'wizard_enter_progress'))
+                ).get_action_value()
 
     @classmethod
     @ModelView.button

@@ -8,6 +8,7 @@ from sql import Null
 from trytond.cache import Cache
 from trytond.i18n import gettext
 from trytond.model import DeactivableMixin, ModelSQL, ModelView, fields
+from trytond.model.exceptions import RecursionError
 from trytond.modules.company.model import (
     CompanyMultiValueMixin, CompanyValueMixin)
 from trytond.modules.currency.fields import Monetary
@@ -500,12 +501,13 @@ class Work(metaclass=PoolMeta):
                         ('work', 'in', [w.id for w in works]),
                         ]))
         if mode == 'write' and values.keys() & {'party', 'parent'}:
+            if external:
+                check_readable(cls, works)
+            changes = dict.fromkeys(works, cls._get_changes(values))
+            cls._check_circle(changes)
             advances = Advance.search([
                     ('work', 'child_of', [w.id for w in works], 'parent'),
                     ])
-            if advances and external:
-                check_readable(cls, works)
-            changes = dict.fromkeys(works, cls._get_changes(values))
             for advance in advances:
                 party = advance.work._get_next_party(changes)
                 if advance.party != party and (
@@ -514,6 +516,18 @@ class Work(metaclass=PoolMeta):
                             'project_progress_invoice.msg_work_party',
                             work=advance.work.rec_name,
                             advance=advance.rec_name))
+
+    @classmethod
+    def _check_circle(cls, changes):
+        "Check the works do not become their own ancestors"
+        for work in changes:
+            *_, last = work.get_lineage(changes)
+            parent = changes.get(last, {}).get('parent', last.parent)
+            if parent:
+                # What Tryton computes of the tree would not end
+                raise RecursionError(gettext(
+                        'ir.msg_recursion_error',
+                        rec_name=last.name, parent_rec_name=parent.name))
 
     @classmethod
     def _get_changes(cls, values):

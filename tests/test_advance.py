@@ -675,7 +675,7 @@ def test_opening_quantity(account, project):
     with refused(account, own=False):
         invoice.click('post')
     only = create_advance(project, quantity=0, opening_quantity=1)
-    with refused(own=False):
+    with refused(only):
         only.click('valorize')
 
 

@@ -285,7 +285,8 @@ def test_closed_rest_is_given_back(account, project):
 
 
 def test_what_was_billed_outside_is_refunded_and_closed(account, project, tax):
-    # The accounts have no opening entries
+    # The account has no opening entry
+    sell_advance(project)
     advances = [
         create_advance(
             project, quantity=0, opening_quantity=2.5, taxes=[tax])
@@ -307,6 +308,8 @@ def test_what_was_billed_outside_is_refunded_and_closed(account, project, tax):
 
 
 def test_both_billed_and_opening_are_refunded(project):
+    # The account has no opening entry
+    sell_advance(project)
     advance = sell_advance(project, quantity=1, opening_quantity=1.5)
     advance.click('refund_residual')
     note = get_draft(advance)
@@ -376,9 +379,15 @@ def test_project_invoice_goes_on_to_the_next_advance(type_):
     assert amounts(invoice) == [200, -80, -120]
     assert left(*advances) == [0, 380]
     # A second one has nothing to do with the first
+    work, = project.children[0].timesheet_works
+    Model.get('timesheet.line')(
+        employee=Model.get('company.employee').find([])[-1], date=TODAY,
+        duration=dt.timedelta(hours=1), work=work).save()
+    project.reload()
     project.click('invoice')
     invoice.reload()
     assert amounts(invoice) == [200, -80, -120]
+    assert left(*advances) == [0, 280]
 
 
 # A cancellation follows the lines of the draft
@@ -466,8 +475,8 @@ def test_line_removed_from_the_draft_is_billed_later(project):
     intervention = create_intervention(
         project, ('service', 1, '500'), ('expense', 1, '90'))
     invoice = value(intervention)
-    invoice.lines.pop(2)
-    invoice.save()
+    invoice.lines[2].delete()
+    invoice.reload()
     intervention.reload()
     assert intervention.state == 'done'
     assert amounts(invoice) == [500, -500]
@@ -504,8 +513,8 @@ def test_disputed_line_that_is_excluded(project):
     intervention = create_intervention(
         project, ('service', 1, '500'), ('expense', 1, '90'))
     invoice = value(intervention)
-    invoice.lines.pop(2)
-    invoice.save()
+    invoice.lines[2].delete()
+    invoice.reload()
     intervention.reload()
     write(intervention.lines[1], invoiceable=False)
     with refused(intervention):

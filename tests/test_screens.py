@@ -45,15 +45,22 @@ def currents(invoice):
 
 
 def test_enter_progress_lists_what_progresses(invoice):
-    lines = invoice.click('enter_progress').form.lines
+    lines = invoice.click('enter_progress')
     assert [l.progress_total_quantity for l in lines] == [10, 20, 30]
     assert [
         l.progress_section and l.progress_section.rec_name for l in lines
         ] == [None, "Ground floor", "First floor"]
 
 
+def test_enter_progress_of_a_client_brings_back_the_invoice(invoice):
+    action = call(
+        'account.invoice', 'enter_progress', [invoice.id], client='a client')
+    assert (action['type'], action['wiz_name']) == (
+        'ir.action.wizard', 'account.invoice.enter_progress')
+
+
 def test_rows_are_saved_together(invoice):
-    wizard = invoice.click('enter_progress')
+    wizard = Wizard('account.invoice.enter_progress', [invoice])
     ground, first, second = wizard.form.lines
     ground.progress_current = .5
     first.progress_current_quantity = 5
@@ -67,7 +74,7 @@ def test_rows_are_saved_together(invoice):
 
 
 def test_only_what_is_typed_on_the_rows_is_saved(invoice):
-    wizard = invoice.click('enter_progress')
+    wizard = Wizard('account.invoice.enter_progress', [invoice])
     ground, first, _ = wizard.form.lines
     ground.progress_current = .5
     assert first.progress_current == 0
@@ -78,7 +85,7 @@ def test_only_what_is_typed_on_the_rows_is_saved(invoice):
 
 
 def test_row_is_saved_by_itself(invoice):
-    line = get_related(invoice, "Progress Lines")[1]
+    _, line, _ = invoice.click('enter_progress')
     line.progress_current = .5
     line.save()
     invoice.reload()
@@ -267,7 +274,7 @@ def test_an_added_column_keeps_its_states():
 
 
 def test_rows_have_the_name_of_their_item(invoice):
-    line = invoice.click('enter_progress').form.lines[1]
+    _, line, _ = invoice.click('enter_progress')
     assert line.rec_name == line.progress_name
     # The form of an invoice shows the lines of others that it credits
     name, = call(
@@ -490,7 +497,7 @@ def test_no_valorize_without_anything_to_bill(project):
         model = record.__class__.__name__
         view = call(model, 'fields_view_get', None, 'form')
         button, = etree.fromstring(view['arch']).xpath(
-            '//button[@name="valorize"]')
+            '//button[@name="valorize"]/..')
         values, = call(model, 'read', [record.id], list(view['fields']))
 
         def is_hidden(**changed):
