@@ -2372,7 +2372,11 @@ class InvoiceLine(metaclass=PoolMeta):
             return
         cursor = transaction.connection.cursor()
         table = Invoice.__table__()
-        invoices = {l.invoice for l in lines if l.invoice}
+        # No one else sees those that were just made
+        new = set(transaction.create_records[Invoice.__name__])
+        invoices = {
+            l.invoice for l in lines
+            if l.invoice and l.invoice.id not in new}
         for ids in grouped_slice(
                 [i.id for i in invoices if i._is_billing], SLICE):
             cursor.execute(*table.update(

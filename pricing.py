@@ -105,10 +105,11 @@ class PricingMixin:
     @fields.depends('unit_price', methods=['pricing_currency'])
     def get_value(self, quantity):
         "Return what the quantity, in the unit, is worth to the cent"
-        if not math.isfinite(quantity or 0):
+        price = self.unit_price or Decimal(0)
+        if not math.isfinite(quantity or 0) or not math.isfinite(price):
             # It is refused when saved
-            quantity = 0
-        amount = to_quantity(quantity) * (self.unit_price or Decimal(0))
+            quantity = price = Decimal(0)
+        amount = to_quantity(quantity) * price
         currency = self.pricing_currency
         return currency.round(amount) if currency else amount
 

@@ -177,27 +177,84 @@ def get_billing_line(advance):
     return lines[-1] if lines else None
 
 
-def get_proposal(intervention):
-    "Return the nearest then oldest advance which has something left"
+def get_ranked(intervention):
+    "Return the advances with something left, the nearest then the oldest"
     Advance = Pool().get('project.advance_invoice')
-    work = intervention.work
+    work, ranked = intervention.work, []
     while work:
-        if advances := [
-                a for a in Advance.search([
-                        ('work', '=', work.id),
-                        ('type', '=', 'on_account'),
-                        ])
-                if a.party == intervention.party
-                and (a.active_from or dt.date.min) <= intervention.date
-                and intervention.date <= (a.closed_date or dt.date.max)
-                and get_residual(a) > 0]:
-            return min(
-                advances, key=lambda a: (a.active_from or dt.date.min, a.id))
+        ranked.extend(sorted((
+                    a for a in Advance.search([
+                            ('work', '=', work.id),
+                            ('type', '=', 'on_account'),
+                            ])
+                    if a.party == intervention.party
+                    and (a.active_from or dt.date.min) <= intervention.date
+                    and intervention.date <= (a.closed_date or dt.date.max)
+                    and get_residual(a) > 0),
+                key=lambda a: (a.active_from or dt.date.min, a.id)))
         work = work.parent
+    return ranked
 
 
-def get_cover(line):
-    return line.intervention, line.advance_invoice or line.covered_by_advance
+def get_proposal(intervention):
+    "Return the first of which something can be cancelled and is not taken"
+    Intervention = Pool().get('project.intervention')
+    taken = defaultdict(Decimal)
+    for other in Intervention.search([('state', '=', 'done')]):
+        for line in get_lines_to_bill(other):
+            if covers := get_covers(line):
+                taken[covers[0]] += line.amount
+    for advance in get_ranked(intervention):
+        if get_available(advance) > taken[advance]:
+            return advance
+
+
+def get_lines_to_bill(intervention):
+    return [
+        l for l in intervention.lines
+        if l.invoiceable and l.quantity and not get_billing_lines(l)]
+
+
+def is_proposed(line):
+    type_ = line.intervention.work.project_type_used
+    return getattr(type_, f'propose_{line.kind}')
+
+
+def get_covers(line):
+    "Return the advances that cover it in the order of their use"
+    advance = line.advance_invoice or line.intervention.advance_invoice
+    if not advance:
+        return ()
+    others = get_ranked(line.intervention) if is_proposed(line) else []
+    return (advance, *(a for a in others if a != advance))
+
+
+def cover(lines, left, limit):
+    """
+    Return what is cancelled of each advance, and take it from what is left
+
+    First each line uses its own advance, then the rests go on.
+    """
+    values, cancelled = defaultdict(Decimal), defaultdict(Decimal)
+    for line in lines:
+        values[get_covers(line)] += line.amount
+    for i in range(max(map(len, values), default=0)):
+        for covers, value in values.items():
+            for advance in covers[i:i + 1]:
+                amount = max(
+                    min(value, left[advance],
+                        limit - sum(cancelled.values())), Decimal(0))
+                cancelled[advance] += amount
+                left[advance] -= amount
+                values[covers] -= amount
+    return cancelled
+
+
+class Left(dict):
+    "What can be cancelled of the advances"
+
+    def __missing__(self, advance):
+        return get_available(advance)
 
 
 # What is the same until the next step
@@ -316,15 +373,9 @@ def check_cover(invoice, lines):
     for line in lines:
         assert not line.advance_cancellation or line.unit_price > 0
         if line.advance_cancellation:
-            cancelled[get_cover(line)] += line.amount
+            cancelled[line.intervention] += line.amount
         elif line.covered_by_advance:
-            covered[get_cover(line)] += line.amount
-    is_balance = any(
-        l.covered_by_advance.type == 'to_balance'
-        for l in lines if l.covered_by_advance)
-    if is_balance:
-        covered = {None: sum(covered.values())}
-        cancelled = {None: sum(cancelled.values())}
+            covered[line.intervention] += line.amount
     for key, amount in cancelled.items():
         value = covered.get(key, 0)
         assert abs(amount) <= abs(value) and amount * value <= 0
@@ -361,25 +412,20 @@ def check_interventions(advances):
             lines = get_billing_lines(line)
             assert len(lines) <= 1
             billing += len(lines)
-        assert (intervention.state == 'invoiced') == bool(billing)
-        lines = [l for l in intervention.lines if l.invoiceable]
-        assert intervention.total_amount == sum(l.amount for l in lines)
-        if intervention.state == 'invoiced':
-            covered = -sum(
-                l.amount for l in intervention.invoice_lines
-                if l.advance_cancellation
-                and (is_live(l.invoice)
-                    or (is_open(l.invoice) and l.quantity < 0)))
-        else:
-            amounts = defaultdict(Decimal)
-            for line in lines:
-                if line.advance_invoice:
-                    amounts[line.advance_invoice] += line.amount
-            covered = min(
-                max(intervention.total_amount, 0),
-                sum(
-                    max(min(amount, get_available(advance)), 0)
-                    for advance, amount in amounts.items()))
+        to_bill = get_lines_to_bill(intervention)
+        assert (intervention.state == 'invoiced') == bool(
+            billing and not to_bill)
+        if billing:
+            assert intervention.state in {'done', 'invoiced'}
+        assert intervention.total_amount == sum(
+            l.amount for l in intervention.lines if l.invoiceable)
+        covered = -sum(
+            l.amount for l in intervention.invoice_lines
+            if l.advance_cancellation
+            and (is_live(l.invoice)
+                or (is_open(l.invoice) and l.quantity < 0)))
+        covered += sum(cover(
+                to_bill, Left(), sum(l.amount for l in to_bill)).values())
         assert intervention.covered_amount == covered
 
 
@@ -693,35 +739,32 @@ class AdvanceMachine(RuleBasedStateMachine):
         interventions = [
             i for i in Intervention.browse(ids)
             if i.state == 'done'
-            # Without a quantity there is nothing to value
-            and any(l.invoiceable and l.quantity for l in i.lines)]
-        left, expected, values = {}, {}, defaultdict(Decimal)
+            and get_lines_to_bill(i)]
+        left, expected, values = Left(), {}, defaultdict(Decimal)
         for intervention in interventions:
             values[intervention.work, intervention.party] += sum(
-                l.amount for l in intervention.lines if l.invoiceable)
+                l.amount for l in get_lines_to_bill(intervention))
         for intervention in sorted(interventions, key=lambda i: (
                     i.work.id, i.party.id, i.date, i.id)):
-            covered = defaultdict(Decimal)
-            for line in intervention.lines:
-                if line.invoiceable and line.advance_invoice:
-                    covered[line.advance_invoice] += line.amount
-            for advance, amount in covered.items():
-                if advance not in left:
-                    left[advance] = get_available(advance)
-                key = intervention.work, intervention.party
-                amount = max(
-                    min(amount, left[advance], values[key]), Decimal(0))
-                left[advance] -= amount
-                values[key] -= amount
-                expected[intervention.id, advance.id] = amount
+            key = intervention.work, intervention.party
+            lines = get_lines_to_bill(intervention)
+            cancelled = cover(lines, left, values[key])
+            values[key] -= sum(cancelled.values())
+            ids = [l.id for l in lines]
+            for advance, amount in cancelled.items():
+                expected[intervention.id, advance.id] = amount, ids
         return expected
 
     def check_expected(self, expected):
         Intervention = Pool().get('project.intervention')
-        for (intervention, advance), amount in expected.items():
+        for (intervention, advance), (amount, ids) in expected.items():
             intervention = Intervention(intervention)
             assert intervention.state == 'invoiced'
-            invoice = Intervention.get_billing_invoices([intervention])[0]
+            invoice, = {
+                l.invoice for l in intervention.invoice_lines
+                if l.origin and l.origin.__name__ ==
+                'project.intervention.line' and l.origin.id in ids
+                and is_open(l.invoice)}
             assert -sum(
                 l.amount for l in invoice.lines
                 if l.advance_cancellation

@@ -3,6 +3,7 @@
 """Let users press buttons at the same time, each from a process"""
 import time
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from http.client import SERVICE_UNAVAILABLE
 from threading import Barrier
 from xmlrpc.client import Fault, ProtocolError
@@ -87,6 +88,14 @@ ADVANCE = TOOLS + """
         create_intervention(project, ('service', 1, argv[1]))
         for _ in range(int(argv[2]))]
     print(advance.id, account.id, *[i.id for i in interventions])
+    """
+TWO_ADVANCES = TOOLS + """
+    project = create_project(create_project_type(create_deposit_account()))
+    advances = [sell_advance(project, 1, '250') for _ in range(2)]
+    interventions = [
+        create_intervention(project, ('service', 1, '110')) for _ in range(6)]
+    print(*[a.id for a in advances])
+    print(*[i.id for i in interventions])
     """
 CREDIT_HALF = TOOLS + """
     advance = Model.get('project.advance_invoice')(int(argv[1]))
@@ -417,6 +426,24 @@ def test_eight_interventions_valued_on_what_pays_for_four(postgresql_uri):
     assert len(set(outputs)) == 8
     assert run_script(postgresql_uri, RESIDUAL, advance).split() == [
         '0.00', '60.00', *['110.00'] * 4]
+
+
+def test_rest_goes_on_to_the_next_advance_once(postgresql_uri):
+    output = run_script(postgresql_uri, TWO_ADVANCES)
+    advances, interventions = map(str.split, output.splitlines())
+
+    outputs = click_together(postgresql_uri, *(
+            ('project.intervention', i, 'valorize') for i in interventions))
+
+    # Each visit of 110.00 uses what the others left of both
+    assert all(o.startswith("done ") for o in outputs), outputs
+    cancelled = []
+    for advance in advances:
+        left, *amounts = run_script(postgresql_uri, RESIDUAL, advance).split()
+        assert left == '0.00'
+        cancelled.extend(map(Decimal, amounts))
+    assert sum(cancelled) == 500
+    assert max(cancelled) <= 110
 
 
 def test_intervention_valued_twice(postgresql_uri):

@@ -449,7 +449,7 @@ def test_value_many_tells_what_waits_for_a_worker(project, monkeypatch):
     with user_of("Project Intervention"):
         wizard = Wizard('project.intervention.value_many')
         for work_ in [project, other]:
-            wizard.form.works.append(Model.get('project.work')(work.id))
+            wizard.form.works.append(Model.get('project.work')(work_.id))
         wizard.execute('value')
         assert len(get_told(wizard)) == 1
         assert wizard.form.waiting == 1
