@@ -4,13 +4,37 @@
 What the documents that bill contracts or projects have in common
 """
 import copy
+from decimal import Decimal
 
 from sql.operators import Exists
 from trytond.model import ModelView, fields
 from trytond.pool import Pool, PoolMeta
 from trytond.transaction import Transaction
 
-from .common import lock_together
+from .common import lock_together, to_quantity
+
+
+def has_fixed_tax(taxes):
+    return any(t.type == 'fixed' or has_fixed_tax(t.childs) for t in taxes)
+
+
+def set_base(taxable_lines, amount, quantity):
+    """
+    Return the taxable lines with the amount as base
+
+    It has not the noise of a price by quantity, but the taxes of a fixed
+    amount are those of the quantity.
+    """
+    if not quantity and not amount:
+        return []
+    # A change of price is billed without quantity: a negligible one prevents
+    # to tax it again
+    quantity = to_quantity(quantity) or Decimal('1E-10')
+    return [
+        (taxes, amount / quantity, quantity, date)
+        if has_fixed_tax(taxes)
+        else (taxes, amount, 1, date)
+        for taxes, _, _, date in taxable_lines]
 
 
 class RecordFunction(fields.Function):

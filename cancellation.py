@@ -14,9 +14,10 @@ from trytond.pyson import Bool, Eval
 from trytond.transaction import Transaction, without_check_access
 
 from .advance import Available
+from .billing import has_fixed_tax, set_base
 from .common import (
-    OPEN, check_readable, check_readonly, editable, has_fixed_tax,
-    let_readonly, lock_together, set_base, to_quantity)
+    OPEN, check_readable, check_readonly, editable, let_readonly,
+    lock_together, to_quantity)
 from .exceptions import (
     AdvanceAccessError, AdvanceAssociationError, AdvanceDepositError,
     AdvanceResidualError, OpenAdvanceWarning, ProgressContractError)

@@ -68,29 +68,6 @@ def get_boolean_domain(clause, true, false):
         *(d for v, d in [(True, true), (False, false)] if v in values)]
 
 
-def has_fixed_tax(taxes):
-    return any(t.type == 'fixed' or has_fixed_tax(t.childs) for t in taxes)
-
-
-def set_base(taxable_lines, amount, quantity):
-    """
-    Return the taxable lines with the amount as base
-
-    It has not the noise of a price by quantity, but the taxes of a fixed
-    amount are those of the quantity.
-    """
-    if not quantity and not amount:
-        return []
-    # A change of price is billed without quantity: a negligible one prevents
-    # to tax it again
-    quantity = to_quantity(quantity) or Decimal('1E-10')
-    return [
-        (taxes, amount / quantity, quantity, date)
-        if has_fixed_tax(taxes)
-        else (taxes, amount, 1, date)
-        for taxes, _, _, date in taxable_lines]
-
-
 class _LockTogetherError(TransactionError):
     def __init__(self, errors):
         super().__init__()

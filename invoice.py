@@ -25,10 +25,10 @@ from trytond.transaction import Transaction, check_access, without_check_access
 from trytond.wizard import (
     Button, StateAction, StateTransition, StateView, Wizard)
 
+from .billing import has_fixed_tax, set_base
 from .common import (
     OPEN, SLICE, check_readonly, check_write_access, editable,
-    get_boolean_domain, has_fixed_tax, let_readonly, lock_together, set_base,
-    to_quantity)
+    get_boolean_domain, let_readonly, lock_together, to_quantity)
 from .exceptions import (
     ProgressAccessError, ProgressChangedError, ProgressCompletedError,
     ProgressContractError, ProgressCreditError, ProgressLineError)
@@ -1525,15 +1525,12 @@ class InvoiceLine(metaclass=PoolMeta):
             let_readonly(field, in_contract)
 
     @classmethod
-    def default_get(cls, *args, **kwargs):
+    def default_progress_completed(cls):
         if Transaction().context.get('progress_entry'):
-            # The client creates a row from its toolbar in any list
+            # The client asks for the defaults of a new row from its toolbar
+            # in any list
             raise ProgressLineError(gettext(
                     'project_progress_invoice.msg_enter_progress_new'))
-        return super().default_get(*args, **kwargs)
-
-    @classmethod
-    def default_progress_completed(cls):
         return False
 
     @classmethod
