@@ -4,7 +4,6 @@ from collections import defaultdict
 from decimal import Decimal
 from itertools import chain, groupby
 
-import trytond.config as config
 from sql import Null
 from sql.aggregate import Sum
 from sql.conditionals import Case
@@ -15,20 +14,16 @@ from trytond.model import (
     Index, ModelSQL, ModelView, Workflow, fields, sequence_ordered)
 from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Bool, Date, Eval, If, PYSONEncoder
+from trytond.pyson import Bool, Date, Eval, If
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
-from trytond.transaction import Transaction, check_access, without_check_access
-from trytond.wizard import Button, StateAction, StateView, Wizard
+from trytond.transaction import Transaction, without_check_access
 
-from .advance import InvoicesMixin, ValorizeMixin
 from .common import (
     OPEN, SLICE, ReadonlyMixin, check_readable, editable, lock_together)
 from .exceptions import (
     InterventionAccessError, InterventionError, InterventionValidationError)
 from .pricing import PricingMixin
 
-# The most interventions that are valued at once when there are workers
-LARGE = 100
 # The lines of invoices from which these are saved: what Tryton reads for each
 # line grows with those that are saved at once
 BATCH = 200
@@ -1386,140 +1381,3 @@ class InvoiceLine(metaclass=PoolMeta):
         default = default.copy() if default is not None else {}
         default.setdefault('intervention')
         return super().copy(lines, default=default)
-
-
-class ValorizeIntervention(ValorizeMixin, Wizard):
-    __name__ = 'project.intervention.valorize'
-
-
-class ValueInterventions(InvoicesMixin, Wizard):
-    __name__ = 'project.intervention.value_many'
-
-    start = StateView(
-        'project.intervention.value_many.start',
-        'project_progress_invoice.intervention_value_many_start_view_form', [
-            Button("Cancel", 'end', 'tryton-cancel'),
-            Button("Value", 'value', 'tryton-ok', default=True),
-            ])
-    value = StateAction('account_invoice.act_invoice_form')
-    # Only for what is shown in the same request
-    valued = ()
-
-    def get_invoices(self):
-        pool = Pool()
-        Intervention = pool.get('project.intervention')
-        return Intervention.get_billing_invoices(self.valued)
-
-    def do_value(self, action):
-        pool = Pool()
-        Intervention = pool.get('project.intervention')
-        with check_access():
-            interventions = Intervention.search(self._get_domain())
-        if not interventions:
-            self._refuse_nothing()
-        # What it bills is read without access to the accounting
-        interventions = Intervention.browse(interventions)
-        at_once, later = interventions, []
-        if (len(interventions) > LARGE
-                and config.getboolean('queue', 'worker', default=False)):
-            # The user is told what is refused
-            to_bill = Intervention.get_lines_to_bill(interventions)
-            for intervention, lines in to_bill.items():
-                intervention.check_valorize(lines)
-            at_once, *later = Intervention.group_by_invoice(interventions)
-        with check_access():
-            Intervention.valorize(at_once)
-        for grouped in later:
-            Intervention.__queue__.valorize(grouped)
-        self.valued = interventions
-        if not self.can_read_invoices():
-            return
-        if later:
-            # The list fills as the workers make the invoices
-            action['pyson_domain'] = PYSONEncoder().encode([
-                    ('lines.intervention', 'in',
-                        [i.id for i in interventions]),
-                    ])
-            return action, {}
-        return action, {'res_id': [i.id for i in self.get_invoices()]}
-
-    def transition_value(self):
-        return 'end' if self.can_read_invoices() else 'tell'
-
-    def _refuse_nothing(self):
-        pool = Pool()
-        Lang = pool.get('ir.lang')
-        lang = Lang.get()
-        filter_ = []
-        for name in ['from_date', 'to_date', 'parties', 'works']:
-            if value := getattr(self.start, name):
-                if name.endswith('_date'):
-                    value = lang.strftime(value)
-                else:
-                    value = ", ".join(r.rec_name for r in value)
-                label = self.start.__names__(field=name)['field']
-                filter_.append(f'{label}: {value}')
-        message = 'msg_intervention_nothing'
-        if filter_:
-            message += '_filter'
-        raise InterventionError(gettext(
-                f'project_progress_invoice.{message}',
-                filter="; ".join(filter_)))
-
-    def default_tell(self, fields):
-        values = super().default_tell(fields)
-        values['waiting'] = sum(
-            i.state != 'invoiced' for i in self.valued)
-        return values
-
-    def _get_domain(self):
-        domain = [
-            ('state', '=', 'done'),
-            ('company', '=', Transaction().context.get('company', -1)),
-            # Others have nothing to value
-            ('lines', 'where', [
-                    ('invoiceable', '=', True),
-                    ('quantity', '!=', 0),
-                    ]),
-            ]
-        if self.start.from_date:
-            domain.append(('date', '>=', self.start.from_date))
-        if self.start.to_date:
-            domain.append(('date', '<=', self.start.to_date))
-        if self.start.parties:
-            domain.append(('party', 'in', [p.id for p in self.start.parties]))
-        if self.start.works:
-            domain.append(
-                ('work', 'child_of', [w.id for w in self.start.works],
-                    'parent'))
-        return domain
-
-
-class ValueInterventionsStart(ModelView):
-    __name__ = 'project.intervention.value_many.start'
-
-    from_date = fields.Date(
-        "From Date",
-        domain=[
-            If(Bool(Eval('from_date')) & Bool(Eval('to_date')),
-                ('from_date', '<=', Eval('to_date', None)),
-                ()),
-            ],
-        help="Leave empty to have no lower limit.")
-    to_date = fields.Date(
-        "To Date",
-        domain=[
-            If(Bool(Eval('from_date')) & Bool(Eval('to_date')),
-                ('to_date', '>=', Eval('from_date', None)),
-                ()),
-            ],
-        help="Leave empty to have no upper limit.")
-    parties = fields.Many2Many(
-        'party.party', None, None, "Parties",
-        help="Leave empty for all the parties.")
-    works = fields.Many2Many(
-        'project.work', None, None, "Projects",
-        domain=[
-            ('type', '=', 'project'),
-            ],
-        help="Leave empty for all the projects.")

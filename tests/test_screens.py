@@ -441,7 +441,7 @@ def test_value_many_tells_what_waits_for_a_worker(project, monkeypatch):
     for work_ in [project, other]:
         create_intervention(work_, ('service', 1, '500'))
     monkeypatch.setattr(
-        'trytond.modules.project_progress_invoice.intervention.LARGE', 1)
+        'trytond.modules.project_progress_invoice.valorize.LARGE', 1)
     getboolean = config.getboolean
     monkeypatch.setattr(
         config, 'getboolean', lambda section, *args, **kwargs:
