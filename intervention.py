@@ -963,8 +963,11 @@ class InterventionLine(
         opened = Eval('intervention_state').in_(['planned', 'done'])
         for name in [
                 'kind', 'product', 'description', 'quantity', 'unit',
-                'unit_price', 'taxes', 'invoiceable', 'advance_invoice']:
+                'unit_price', 'taxes', 'advance_invoice']:
             getattr(cls, name).states.update(editable(opened))
+        cls.invoiceable.states.update(editable(
+                Eval('intervention_state').in_(
+                    ['planned', 'done', 'invoiced'])))
 
     @classmethod
     def default_kind(cls):
@@ -1184,17 +1187,54 @@ class InterventionLine(
             mode, lines, values=values, external=external)
         if mode != 'create' and external:
             check_readable(cls, lines)
-        if mode != 'write' or values.keys() - {'sequence'}:
-            interventions = {l.intervention for l in lines}
-            if mode == 'write' and values.get('intervention'):
+        interventions = {l.intervention for l in lines}
+        if mode == 'write':
+            if values.keys() <= {'sequence', 'invoiceable'}:
+                # What was excluded of an invoiced one may be billed later
+                lines = [
+                    l for l in lines
+                    if values.get('invoiceable', l.invoiceable)
+                    != l.invoiceable]
+                interventions = {
+                    l.intervention for l in lines
+                    if l.intervention.state != 'invoiced'}
+            elif values.get('intervention'):
                 interventions.add(Intervention(values['intervention']))
-            if mode != 'create':
-                cls._check_unbilled(lines)
-            # They go with what is deleted
-            deleted = Transaction().delete_records['project.intervention']
-            for intervention in interventions:
-                if intervention.id not in deleted:
-                    intervention.check_opened()
+        if mode != 'create':
+            cls._check_unbilled(lines)
+        # They go with what is deleted
+        deleted = Transaction().delete_records['project.intervention']
+        for intervention in interventions:
+            if intervention.id not in deleted:
+                intervention.check_opened()
+
+    @classmethod
+    def on_modification(cls, mode, lines, field_names=None):
+        super().on_modification(mode, lines, field_names=field_names)
+        if mode != 'delete' and (
+                field_names is None
+                or field_names & {'invoiceable', 'quantity'}):
+            cls._update_billing(lines)
+
+    @classmethod
+    def on_delete(cls, lines):
+        callbacks = super().on_delete(lines)
+        interventions = [
+            l.intervention for l in lines if l.intervention.invoice_lines]
+        if interventions:
+            callbacks.append(
+                lambda: interventions[0].update_billing(interventions))
+        return callbacks
+
+    @classmethod
+    def _update_billing(cls, lines):
+        "Set the state of the interventions of which a part is billed"
+        pool = Pool()
+        Intervention = pool.get('project.intervention')
+        if interventions := {
+                l.intervention for l in lines
+                if l.intervention.invoice_lines}:
+            Intervention.update_billing(Intervention.browse(interventions))
 
     @classmethod
     def copy(cls, lines, default=None):

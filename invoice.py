@@ -1526,12 +1526,16 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @classmethod
     def default_progress_completed(cls):
+        # The client asks for the defaults of a new row in any list
+        cls._check_new_row()
+        return False
+
+    @classmethod
+    def _check_new_row(cls):
+        "Check it is not in the list to enter the progress"
         if Transaction().context.get('progress_entry'):
-            # The client asks for the defaults of a new row from its toolbar
-            # in any list
             raise ProgressLineError(gettext(
                     'project_progress_invoice.msg_enter_progress_new'))
-        return False
 
     @classmethod
     def column_quantity_unit(cls, tables):
@@ -2188,6 +2192,7 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def _before_create(cls, vlist):
         check_write_access(cls, 'create', *vlist)
+        cls._check_new_row()
         for values in vlist if Transaction().check_access else []:
             check_readonly(cls, cls._readonly_fields, values)
         vlist = super()._before_create(vlist)

@@ -200,12 +200,12 @@ def test_read_only_on_screen_is_so_for_a_script(project, user):
             tried.setdefault(name, set()).add(field)
     # All the stored fields that are not always editable
     assert {n: len(f) for n, f in tried.items()} == {
-        'project.advance_invoice': 10,
+        'project.advance_invoice': 11,
         'project.intervention.request': 8,
         'project.intervention': 12,
         'project.intervention.line': 8,
         'account.invoice': 7,
-        'account.invoice.line': 19,
+        'account.invoice.line': 20,
         'sale.line': 1,
         }
 

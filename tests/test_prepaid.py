@@ -516,9 +516,20 @@ def test_disputed_line_that_is_excluded(project):
     invoice.lines[2].delete()
     invoice.reload()
     intervention.reload()
+    assert intervention.state == 'done'
     write(intervention.lines[1], invoiceable=False)
-    with refused(intervention):
-        intervention.click('valorize')
+    intervention.reload()
+    assert intervention.state == 'invoiced'
+    assert value(intervention) == invoice
+    # It may be billed later all the same
+    write(intervention.lines[1], invoiceable=True)
+    intervention.reload()
+    assert intervention.state == 'done'
+    with refused(intervention.lines[0], invoice):
+        write(intervention.lines[0], invoiceable=False)
+    intervention.lines[1].delete()
+    intervention.reload()
+    assert intervention.state == 'invoiced'
 
 
 # The taxes of what is covered are nothing
