@@ -111,9 +111,10 @@ def test_no_row_is_added(invoice):
 
 
 def test_no_row_is_added_in_the_relate(invoice):
+    view = get_entry_view()
     with refused():
         call(
-            'account.invoice.line', 'default_get', ['progress_current'],
+            'account.invoice.line', 'default_get', list(view['fields']),
             progress_entry=True)
     account = work(invoice)[0].account
     for values in [{}, {
