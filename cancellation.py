@@ -90,8 +90,11 @@ class Invoice(metaclass=PoolMeta):
                 Advance.check_billed_once(advances)
 
     @property
-    def billed_works(self):
-        "The projects that the lines bill"
+    def advance_keys(self):
+        """
+        The tuples of project, party and date on which the advances depend
+        that could pay the lines
+        """
         pool = Pool()
         Work = pool.get('project.work')
         works = {a.work for a in self.advances}
@@ -102,7 +105,7 @@ class Invoice(metaclass=PoolMeta):
                             'timesheet_works.timesheet_lines.'])]):
             works.add(next(
                     (w for w in work.lineage if w.type == 'project'), work))
-        return works
+        return {(w, self.party, w.invoicing_date) for w in works}
 
     @classmethod
     @ModelView.button
@@ -126,9 +129,8 @@ class Invoice(metaclass=PoolMeta):
             if invoice.move or to_pay <= 0:
                 continue
             with without_check_access():
-                ranked = Advance.get_ranked({
-                        (w, invoice.party, w.invoicing_date)
-                        for w in invoice.billed_works if w.proposes_advances})
+                ranked = Advance.get_ranked(
+                    k for k in invoice.advance_keys if k[0].proposes_advances)
                 available = Advance.get_available(
                     list(set(chain(*ranked.values()))))
                 advances = [a for a in available.values() if a.amount]

@@ -1299,8 +1299,9 @@ class Invoice(metaclass=PoolMeta):
         return {l.intervention for l in self.lines if l.intervention}
 
     @property
-    def billed_works(self):
-        return super().billed_works | {i.work for i in self.interventions}
+    def advance_keys(self):
+        return super().advance_keys | {
+            i.advance_key for i in self.interventions}
 
     def get_origins(self, name):
         origins = super().get_origins(name)

@@ -659,6 +659,18 @@ def test_open_advance_is_pointed_out(project):
     with without_warnings():
         invoice.click('post')
     assert invoice.state == 'posted'
+    # It could pay what was done before it was closed
+    write(advance, closed_date=TODAY - DAY)
+    for days, warned in [(3, True), (0, False)]:
+        invoice = value(create_intervention(
+                project, ('service', 1, '500', {'advance_invoice': None}),
+                date=TODAY - days * DAY))
+        if warned:
+            with pytest.raises(UserWarning):
+                invoice.click('post')
+        else:
+            invoice.click('post')
+    write(advance, closed_date=None)
     # Nothing that it could pay, or nothing that could pay it
     value(create_intervention(project, ('expense', 1, '500'))).click('post')
     other = create_project(project.project_type)
