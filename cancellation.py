@@ -418,8 +418,9 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def copy(cls, lines, default=None):
         default = default.copy() if default is not None else {}
-        default.setdefault('advance_cancellation', False)
-        for name in cls._advance_fields:
+        for name in ['advance_cancellation', 'cancellation_typed']:
+            default.setdefault(name, False)
+        for name in cls._advance_fields | cls._derived_fields:
             default.setdefault(name)
         return super().copy(lines, default=default)
 
@@ -579,8 +580,7 @@ class InvoiceLine(metaclass=PoolMeta):
         "Check the credit lines give back no more than what was cancelled"
         origins = {
             l.origin for l in lines
-            if l.advance_cancellation
-            and isinstance(l.origin, cls) and l.origin.advance_cancellation}
+            if l.advance_cancellation and l.is_given_back}
         for origin, credits in cls.get_credits(
                 origins, OPEN + ['posted', 'paid'],
                 cancellation=True).items():
@@ -705,6 +705,13 @@ class InvoiceLine(metaclass=PoolMeta):
         If what its advance does not cover of the line goes on to the next one
         """
         return True
+
+    @property
+    def is_given_back(self):
+        "If it gives back what a line that it credits cancelled"
+        return (
+            isinstance(self.origin, self.__class__)
+            and bool(self.origin.advance_cancellation))
 
     @property
     def root_origin(self):
@@ -903,19 +910,23 @@ class InvoiceLine(metaclass=PoolMeta):
         sign = cls.get_sign(lines)
         advances = list({l.advance_invoice for l in to_raise})
         lock_together(advances)
-        if sign > 0:
-            available = Advance.get_available(advances)
-            left = {l: available[l.advance_invoice].amount for l in to_raise}
-        else:
-            left = {
-                l: max(
-                    abs(l.origin.amount) - sum(abs(c.amount) for c in credits),
-                    Decimal(0))
-                for l in to_raise
-                for credits in cls.get_credits(
-                    [l.origin], OPEN + ['posted', 'paid'],
-                    cancellation=True).values()}
-        return {l: -sign * l.amount + left[l] for l in to_raise}
+        available = Advance.get_available(advances)
+        credits = cls.get_credits(
+            [l.origin for l in to_raise if l.is_given_back],
+            OPEN + ['posted', 'paid'], cancellation=True)
+        caps = {}
+        for line in to_raise:
+            left = Decimal(0)
+            if line.is_given_back:
+                # No more than what is not yet given back, the other way round
+                origin = line.origin
+                if sign * origin.amount > 0:
+                    left = abs(origin.amount) - sum(
+                        abs(c.amount) for c in credits[origin])
+            elif sign > 0:
+                left = available[line.advance_invoice].amount
+            caps[line] = -sign * line.amount + max(left, Decimal(0))
+        return caps
 
     @classmethod
     def get_taxable_by_line(cls, lines):

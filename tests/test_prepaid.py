@@ -427,6 +427,38 @@ def test_cancellation_typed_by_hand_stays(project):
     assert left(advance) == [4900]
 
 
+def test_discount_gives_nothing_back(project):
+    "A covered line that becomes negative is no credit note"
+    advance = sell_advance(project)
+    value(create_intervention(project, ('service', 1, '400'))).click('post')
+    invoice = value(create_intervention(project, ('service', 1, '500')))
+    line = invoice.lines[1]
+    for quantity, expected in [(-.5, [-250, 0]), (1., [500, -500])]:
+        write(line, quantity=quantity)
+        invoice.reload()
+        assert amounts(invoice) == expected
+    invoice.click('post')
+    note = credit(invoice)
+    line = note.lines[1]
+    for quantity, expected in [(.5, [250, 0]), (-1., [-500, 500])]:
+        write(line, quantity=quantity)
+        note.reload()
+        assert amounts(note) == expected
+    assert left(advance) == [4100]
+
+
+def test_copy_has_nothing_of_the_advance(project):
+    sell_advance(project)
+    invoice = value(create_intervention(project, ('service', 1, '500')))
+    invoice.lines[2].quantity = -.5
+    invoice.save()
+    copy, = invoice.lines[2].duplicate(
+        {'account': get_accounts()['revenue'].id})
+    assert not (
+        copy.advance_invoice or copy.advance_amount
+        or copy.cancellation_typed or copy.advance_cancellation)
+
+
 def test_cancellations_of_several_advances_follow(project):
     advances = [sell_advance(project, 1), sell_advance(project, 10)]
     invoice = value(create_intervention(project, ('service', 2, '500')))
