@@ -207,6 +207,19 @@ def test_advance_of_the_header_covers_lines_without(project):
         False, True, True, False]
 
 
+def test_total_follows_the_lines_before_it_is_saved(project):
+    intervention = Model.get('project.intervention')(work=project)
+    for price, total in [('10.005', '20.01'), ('100', '220.01')]:
+        line = intervention.lines.new(kind='service', description="Service")
+        line.quantity = 2
+        line.unit_price = Decimal(price)
+        assert intervention.total_amount == Decimal(total)
+    intervention.lines[0].invoiceable = False
+    assert intervention.total_amount == 200
+    intervention.save()
+    assert intervention.total_amount == 200
+
+
 # What is left is refunded or closed
 
 @pytest.mark.parametrize('button', [False, True])
