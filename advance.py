@@ -351,10 +351,10 @@ class AdvanceInvoice(
             ]
 
     @classmethod
-    def _query_figures(cls, advances=None):
+    def _query_figures(cls, names, advances=None):
         """
-        Return the query of the Figures of the advances with the id of the
-        advance, first, and the digits of its currency, last
+        Return the query of the named Figures of the advances with the id of
+        the advance and the digits of its currency, first
         """
         pool = Pool()
         Currency = pool.get('currency.currency')
@@ -365,21 +365,26 @@ class AdvanceInvoice(
         line = Line.__table__()
         invoice = Invoice.__table__()
         opened = invoice.state.in_(OPEN)
-        live = ~opened
         cancellation = Coalesce(line.advance_cancellation, False)
+        back = line.quantity < 0
+        bills = ~opened & ~cancellation
         # What cancels counts at once, what is given back only once posted
-        cancels = cancellation & (live | opened & (line.quantity < 0))
+        cancels = cancellation & (~opened | opened & back)
 
-        def sum_(condition, value):
-            return Sum(Case((condition, value), else_=0))
+        def sum_(condition, value, zero=0):
+            return Sum(Case((condition, value), else_=zero))
 
         opening = Coalesce(table.opening_amount, 0)
-        billed = opening + sum_(live & ~cancellation, line.advance_amount)
-        cancelled = sum_(cancels, -line.advance_amount)
-        # SQLite sums floats
-        residual = Round(billed - cancelled, currency.digits)
-        quantity = Coalesce(table.opening_quantity, 0) + Sum(Case(
-                (cancels | live & ~cancellation, line.quantity), else_=0.))
+        figures = {
+            'billed_amount': opening + sum_(bills, line.advance_amount),
+            'cancelled_amount': sum_(cancels, -line.advance_amount),
+            'credited_amount': sum_(
+                opened & ~cancellation & back, -line.advance_amount),
+            'residual_amount': opening + sum_(
+                bills | cancels, line.advance_amount),
+            'residual_quantity': Coalesce(table.opening_quantity, 0) + sum_(
+                bills | cancels, line.quantity, 0.),
+            }
         where = None
         if advances is not None:
             where = fields.SQL_OPERATORS['in'](
@@ -391,60 +396,71 @@ class AdvanceInvoice(
                 condition=(line.invoice == invoice.id)
                 & (opened | Invoice._live(invoice)))
             .select(
-                table.id,
-                billed.as_('billed_amount'),
-                cancelled.as_('cancelled_amount'),
-                sum_(opened & ~cancellation & (line.quantity < 0),
-                    -line.advance_amount).as_('credited_amount'),
-                residual.as_('residual_amount'),
-                Case((residual == 0, 0), else_=quantity)
-                .as_('residual_quantity'),
-                currency.digits.as_('digits'),
+                table.id, currency.digits.as_('digits'),
+                *(figures[n].as_(n) for n in names),
                 where=where,
                 group_by=[
                     table.id, table.opening_amount, table.opening_quantity,
                     currency.digits]))
 
     @classmethod
+    def _read_figures(cls, names, advances):
+        "Return the rows of the query of the named Figures"
+        cursor = Transaction().connection.cursor()
+        query = cls._query_figures(names, advances)
+        if backend.name == 'sqlite':
+            sqlite_apply_types(query, [None, None, *(
+                        'NUMERIC' if n.endswith('_amount') else None
+                        for n in names)])
+        cursor.execute(*query)
+        return cursor
+
+    @classmethod
     def get_figures(cls, advances):
         "Return the Figures of each advance, by one query"
-        cursor = Transaction().connection.cursor()
         figures = {}
         for sub_advances in grouped_slice(advances, SLICE):
-            query = cls._query_figures(list(sub_advances))
-            if backend.name == 'sqlite':
-                sqlite_apply_types(
-                    query, [None] + ['NUMERIC'] * 4 + [None] * 2)
-            cursor.execute(*query)
-            for id_, *amounts, quantity, digits in cursor:
-                # SQLite would leave -0
+            for id_, digits, *amounts, quantity in cls._read_figures(
+                    Figures._fields, list(sub_advances)):
+                # SQLite sums floats, and would leave -0
+                amounts = [round(a, digits) + 0 for a in amounts]
                 figures[id_] = Figures(
-                    *(round(a, digits) + 0 for a in amounts),
-                    round(quantity, 10))
+                    *amounts, round(quantity, 10) if amounts[-1] else 0.)
         return {a: figures[a.id] for a in advances}
 
     @classmethod
     def get_residuals(cls, advances, names):
-        figures = cls.get_figures(advances)
-        return {
-            n: {a.id: getattr(f, n) for a, f in figures.items()}
-            for n in names}
+        amounts, quantities = {}, {}
+        # They are read for long lists, and the other figures take their time
+        for id_, digits, amount, quantity in cls._read_figures(
+                ['residual_amount', 'residual_quantity'], advances):
+            amounts[id_] = amount = round(amount, digits) + 0
+            quantities[id_] = round(quantity, 10) if amount else 0.
+        residuals = {
+            'residual_amount': amounts,
+            'residual_quantity': quantities,
+            }
+        return {n: residuals[n] for n in names}
 
     @classmethod
     def search_residual(cls, name, clause):
         _, operator, value = clause
         Operator = fields.SQL_OPERATORS[operator]
         type_name = cls.residual_amount._field.sql_type().base
-        figures = cls._query_figures()
-        residual = getattr(figures, name).cast(type_name)
-        if name == 'residual_quantity':
-            residual = Round(residual, 10)
+        figures = cls._query_figures(['residual_amount', 'residual_quantity'])
+        amount = Round(figures.residual_amount, figures.digits)
+        residuals = {
+            'residual_amount': amount.cast(type_name),
+            'residual_quantity': Case(
+                (amount == 0, 0),
+                else_=Round(figures.residual_quantity.cast(type_name), 10)),
+            }
         if isinstance(value, (list, tuple, set)):
             value = [float(v) if v is not None else None for v in value]
         elif value is not None:
             value = float(value)
         return [('id', 'in', figures.select(
-                    figures.id, where=Operator(residual, value)))]
+                    figures.id, where=Operator(residuals[name], value)))]
 
     @classmethod
     def get_billing_lines(cls, advances):
