@@ -367,23 +367,23 @@ class AdvanceInvoice(
         opened = invoice.state.in_(OPEN)
         cancellation = Coalesce(line.advance_cancellation, False)
         back = line.quantity < 0
-        bills = ~opened & ~cancellation
         # What cancels counts at once, what is given back only once posted
-        cancels = cancellation & (~opened | opened & back)
+        counts = ~opened | opened & cancellation & back
 
         def sum_(condition, value, zero=0):
             return Sum(Case((condition, value), else_=zero))
 
         opening = Coalesce(table.opening_amount, 0)
         figures = {
-            'billed_amount': opening + sum_(bills, line.advance_amount),
-            'cancelled_amount': sum_(cancels, -line.advance_amount),
+            'billed_amount': opening + sum_(
+                counts & ~cancellation, line.advance_amount),
+            'cancelled_amount': sum_(
+                counts & cancellation, -line.advance_amount),
             'credited_amount': sum_(
                 opened & ~cancellation & back, -line.advance_amount),
-            'residual_amount': opening + sum_(
-                bills | cancels, line.advance_amount),
+            'residual_amount': opening + sum_(counts, line.advance_amount),
             'residual_quantity': Coalesce(table.opening_quantity, 0) + sum_(
-                bills | cancels, line.quantity, 0.),
+                counts, line.quantity, 0.),
             }
         where = None
         if advances is not None:
