@@ -39,8 +39,8 @@ from trytond.tools import grouped_slice, sqlite_apply_types
 from trytond.transaction import Transaction, without_check_access
 
 from .common import (
-    LIMIT, OPEN, SLICE, ReadonlyMixin, check_readable, editable,
-    get_boolean_domain, lock_together, to_quantity)
+    OPEN, SLICE, ReadonlyMixin, check_readable, editable, get_boolean_domain,
+    lock_together, to_quantity)
 from .exceptions import (
     AdvanceAccessError, AdvanceAssociationError, AdvanceInvoiceError,
     AdvanceResidualError, AdvanceSetupError)
@@ -66,13 +66,14 @@ class Figures(_Figures):
 class Available:
     """
     What can be cancelled of an advance: the amount, which goes down as it is
-    used, and the line that bills the advance, if any
+    used, the line that bills the advance, if any, and its Figures
     """
 
-    def __init__(self, advance, amount, billed):
+    def __init__(self, advance, amount, billed=None, figures=None):
         self.advance = advance
         self.amount = amount
         self.billed = billed
+        self.figures = figures
 
     @cached_property
     def description(self):
@@ -353,8 +354,9 @@ class AdvanceInvoice(
     @classmethod
     def _query_figures(cls, names, advances=None):
         """
-        Return the query of the named Figures of the advances with the id of
-        the advance and the digits of its currency, first
+        Return the query of the named Figures of the advances, rounded as the
+        docstring of the module tells, after the id of the advance and the
+        digits of its currency
         """
         pool = Pool()
         Currency = pool.get('currency.currency')
@@ -373,17 +375,26 @@ class AdvanceInvoice(
         def sum_(condition, value, zero=0):
             return Sum(Case((condition, value), else_=zero))
 
+        def to_cents(amount):
+            return Round(amount, currency.digits).cast(amount_type)
+
+        amount_type = cls.residual_amount._field.sql_type().base
         opening = Coalesce(table.opening_amount, 0)
+        residual_amount = to_cents(
+            opening + sum_(counts, line.advance_amount))
+        residual_quantity = Coalesce(table.opening_quantity, 0) + sum_(
+            counts, line.quantity, 0.)
         figures = {
-            'billed_amount': opening + sum_(
-                counts & ~cancellation, line.advance_amount),
-            'cancelled_amount': sum_(
-                counts & cancellation, -line.advance_amount),
-            'credited_amount': sum_(
-                opened & ~cancellation & back, -line.advance_amount),
-            'residual_amount': opening + sum_(counts, line.advance_amount),
-            'residual_quantity': Coalesce(table.opening_quantity, 0) + sum_(
-                counts, line.quantity, 0.),
+            'billed_amount': to_cents(opening + sum_(
+                    counts & ~cancellation, line.advance_amount)),
+            'cancelled_amount': to_cents(sum_(
+                    counts & cancellation, -line.advance_amount)),
+            'credited_amount': to_cents(sum_(
+                    opened & ~cancellation & back, -line.advance_amount)),
+            'residual_amount': residual_amount,
+            'residual_quantity': Case(
+                (residual_amount == 0, 0),
+                else_=Round(residual_quantity.cast(amount_type), 10)),
             }
         where = None
         if advances is not None:
@@ -396,8 +407,7 @@ class AdvanceInvoice(
                 condition=(line.invoice == invoice.id)
                 & (opened | Invoice._live(invoice)))
             .select(
-                table.id, currency.digits.as_('digits'),
-                *(figures[n].as_(n) for n in names),
+                table.id, currency.digits, *(figures[n].as_(n) for n in names),
                 where=where,
                 group_by=[
                     table.id, table.opening_amount, table.opening_quantity,
@@ -405,7 +415,7 @@ class AdvanceInvoice(
 
     @classmethod
     def _read_figures(cls, names, advances):
-        "Return the rows of the query of the named Figures"
+        "Return for the id of each advance the named Figures"
         cursor = Transaction().connection.cursor()
         query = cls._query_figures(names, advances)
         if backend.name == 'sqlite':
@@ -413,54 +423,42 @@ class AdvanceInvoice(
                         'NUMERIC' if n.endswith('_amount') else None
                         for n in names)])
         cursor.execute(*query)
-        return cursor
+        # SQLite rounds to a float, and to -0
+        return {
+            id_: [
+                round(f, digits) + 0 if n.endswith('_amount') else float(f)
+                for n, f in zip(names, figures)]
+            for id_, digits, *figures in cursor}
 
     @classmethod
     def get_figures(cls, advances):
         "Return the Figures of each advance, by one query"
         figures = {}
         for sub_advances in grouped_slice(advances, SLICE):
-            for id_, digits, *amounts, quantity in cls._read_figures(
-                    Figures._fields, list(sub_advances)):
-                # SQLite sums floats, and would leave -0
-                amounts = [round(a, digits) + 0 for a in amounts]
-                figures[id_] = Figures(
-                    *amounts, round(quantity, 10) if amounts[-1] else 0.)
-        return {a: figures[a.id] for a in advances}
+            figures.update(
+                cls._read_figures(Figures._fields, list(sub_advances)))
+        return {a: Figures(*figures[a.id]) for a in advances}
 
     @classmethod
     def get_residuals(cls, advances, names):
-        amounts, quantities = {}, {}
         # They are read for long lists, and the other figures take their time
-        for id_, digits, amount, quantity in cls._read_figures(
-                ['residual_amount', 'residual_quantity'], advances):
-            amounts[id_] = amount = round(amount, digits) + 0
-            quantities[id_] = round(quantity, 10) if amount else 0.
-        residuals = {
-            'residual_amount': amounts,
-            'residual_quantity': quantities,
-            }
-        return {n: residuals[n] for n in names}
+        figures = cls._read_figures(names, advances)
+        return {
+            n: {id_: f[i] for id_, f in figures.items()}
+            for i, n in enumerate(names)}
 
     @classmethod
     def search_residual(cls, name, clause):
         _, operator, value = clause
         Operator = fields.SQL_OPERATORS[operator]
-        type_name = cls.residual_amount._field.sql_type().base
-        figures = cls._query_figures(['residual_amount', 'residual_quantity'])
-        amount = Round(figures.residual_amount, figures.digits)
-        residuals = {
-            'residual_amount': amount.cast(type_name),
-            'residual_quantity': Case(
-                (amount == 0, 0),
-                else_=Round(figures.residual_quantity.cast(type_name), 10)),
-            }
+        figures = cls._query_figures([name])
         if isinstance(value, (list, tuple, set)):
             value = [float(v) if v is not None else None for v in value]
         elif value is not None:
             value = float(value)
         return [('id', 'in', figures.select(
-                    figures.id, where=Operator(residuals[name], value)))]
+                    figures.id,
+                    where=Operator(getattr(figures, name), value)))]
 
     @classmethod
     def get_billing_lines(cls, advances):
@@ -659,9 +657,6 @@ class AdvanceInvoice(
     def preprocess_values(cls, mode, values):
         pool = Pool()
         Work = pool.get('project.work')
-        # A client sends all what has a default and what on_change computed,
-        # but not the taxes if there are none
-        sent = values.keys()
         values = super().preprocess_values(mode, values)
         # Before the domains to explain it
         cls._check_time(values)
@@ -669,8 +664,7 @@ class AdvanceInvoice(
             work = Work(values['work'])
             values.setdefault('company', work.company.id)
             values.setdefault('currency', work.company.currency.id)
-            if not {'line_type', 'type', 'unit', 'unit_price'} <= sent:
-                cls.set_sale_values(values, ['work', 'company', 'currency'])
+            cls.set_sale_values(values, ['work', 'company', 'currency'])
             cls()._set_opening_amount(values)
         return values
 
@@ -721,7 +715,7 @@ class AdvanceInvoice(
                 ('unit_price', self.unit_price, True),
                 ('opening_quantity', opening, False),
                 ]:
-            if (value is None or not 0 <= value < LIMIT  # False for NaN
+            if (not self.is_amount(value) or value < 0
                     or (low and value == 0)):
                 refuse('msg_advance_positive',
                     value=value, **self.__names__(field=name))
@@ -745,12 +739,14 @@ class AdvanceInvoice(
                 raise AdvanceResidualError(gettext(
                         'project_progress_invoice.msg_advance_residual',
                         advance=advance.rec_name,
-                        amount=-figures.available_amount))
+                        amount=advance.currency.round(
+                            -figures.available_amount)))
             if figures.cancelled_amount < 0:
                 raise AdvanceResidualError(gettext(
                         'project_progress_invoice.msg_advance_given_back',
                         advance=advance.rec_name,
-                        amount=-figures.cancelled_amount))
+                        amount=advance.currency.round(
+                            -figures.cancelled_amount)))
 
     @classmethod
     def check_billed_once(cls, advances):
@@ -913,43 +909,45 @@ class AdvanceInvoice(
         Invoice = pool.get('account.invoice')
         lock_together(advances)
         available = cls.get_available(advances)
-        figures = cls.get_figures(advances)
-        for advance in advances:
-            advance.check_settle(figures[advance])
+        cls.check_settle(available)
         Invoice.save([
-                getattr(a, get_invoice)(available[a], figures[a])
-                for a in advances])
+                getattr(a, get_invoice)(available[a]) for a in advances])
 
-    def check_settle(self, figures):
-        "Check something is left that no open document is about to change"
+    @classmethod
+    def check_settle(cls, available):
+        """
+        Check something is left of the Available advances that no open
+        document is about to change
+        """
         pool = Pool()
         Line = pool.get('account.invoice.line')
         for line in Line.search([
-                    ('advance_invoice', '=', self.id),
+                    ('advance_invoice', 'in', [a.id for a in available]),
                     ('invoice.state', 'in', OPEN),
                     ], limit=1):
             raise AdvanceResidualError(gettext(
                     'project_progress_invoice.msg_settle_open',
-                    advance=self.rec_name,
+                    advance=line.advance_invoice.rec_name,
                     invoice=line.invoice.rec_name))
-        if figures.residual_amount <= 0:
-            raise AdvanceResidualError(gettext(
-                    'project_progress_invoice.msg_settle_nothing',
-                    advance=self.rec_name))
+        for advance in available:
+            if available[advance].figures.residual_amount <= 0:
+                raise AdvanceResidualError(gettext(
+                        'project_progress_invoice.msg_settle_nothing',
+                        advance=advance.rec_name))
 
-    def _get_refund(self, available, figures):
+    def _get_refund(self, available):
         "Return the credit note of what is left"
         pool = Pool()
         Line = pool.get('account.invoice.line')
-        left = figures.residual_amount
-        billed = available.billed
-        invoice = self.work.get_project_invoice(self.party)
-        lines = []
-        if billed:
+        left = available.figures.residual_amount
+        if billed := available.billed:
             invoice = billed.invoice._credit()
             lines = Line.get_credit_rest(
                 [l for l in invoice.lines if l.advance_invoice == self])
             left += sum(l.on_change_with_amount() for l in lines)
+        else:
+            invoice = self.work.get_project_invoice(self.party)
+            lines = []
         if left:
             # What was billed outside of Tryton
             lines.append(self.get_invoice_line(
@@ -961,7 +959,7 @@ class AdvanceInvoice(
         invoice.lines = lines
         return invoice
 
-    def _get_closing(self, available, figures):
+    def _get_closing(self, available):
         "Return the invoice of what is left, to pay nothing"
         billed = available.billed
         amount = available.amount
@@ -1074,7 +1072,7 @@ class AdvanceInvoice(
                 unpaid = figures[advance].billed_amount - opening
                 amount = min(amount, figures[advance].residual_amount - unpaid)
             available[advance] = Available(
-                advance, max(amount, Decimal(0)), line)
+                advance, max(amount, Decimal(0)), line, figures[advance])
         return available
 
     @staticmethod

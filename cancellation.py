@@ -775,13 +775,16 @@ class InvoiceLine(metaclass=PoolMeta):
         return [(value, advances) for advances, value in values.items()]
 
     @staticmethod
-    def get_sign(lines):
+    def get_billed(lines):
+        "Return the lines that bill among those of an invoice"
+        return [
+            l for l in lines
+            if l.type == 'line' and not l.advance_cancellation]
+
+    @classmethod
+    def get_sign(cls, lines):
         "Return -1 for what credits an invoice, else 1"
-        billed = sum(
-            (l.amount for l in lines
-                if l.type == 'line' and not l.advance_cancellation),
-            Decimal(0))
-        return -1 if billed < 0 else 1
+        return -1 if sum(l.amount for l in cls.get_billed(lines)) < 0 else 1
 
     @classmethod
     def get_cancelled_amounts(cls, lines, caps=None):
@@ -797,20 +800,16 @@ class InvoiceLine(metaclass=PoolMeta):
         Advance = pool.get('project.advance_invoice')
         caps = caps or {}
         sign = cls.get_sign(lines)
-        left = sum(
-            (sign * l.amount for l in lines
-                if l.type == 'line' and not l.advance_cancellation),
-            Decimal(0))
+        left = sum(sign * l.amount for l in cls.get_billed(lines))
         amounts = {}
         for covered, cancellations in cls.get_cover_groups(lines):
             available = {
                 l.covered_by_advance: Available(
-                    l.covered_by_advance, Decimal(0), None) for l in covered}
+                    l.covered_by_advance, Decimal(0)) for l in covered}
             for line in cancellations:
                 available[line.advance_invoice] = Available(
                     line.advance_invoice,
-                    max(caps.get(line, -sign * line.amount), Decimal(0)),
-                    None)
+                    max(caps.get(line, -sign * line.amount), Decimal(0)))
             cancelled = Advance.allocate(
                 cls._get_covered_values(covered, cancellations, sign),
                 available, limit=left)
@@ -969,9 +968,7 @@ class InvoiceLine(metaclass=PoolMeta):
         return taxable_lines
 
     def refuse_cancellation(self, lines):
-        billed = [
-            l for l in lines
-            if l.type == 'line' and not l.advance_cancellation]
+        billed = self.get_billed(lines)
         covered = [
             l for l in billed
             if l.covered_by_advance and l._cover_key == self._cover_key]

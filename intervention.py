@@ -1136,14 +1136,8 @@ class InterventionLine(
     @classmethod
     def create(cls, vlist):
         vlist = [v.copy() for v in vlist]
-        # A client sends all what has a default and what on_change computed,
-        # but not the taxes if there are none
-        client = {
-            'kind', 'invoiceable', 'quantity', 'unit_price', 'advance_invoice'}
         for values in vlist:
-            if (values.get('intervention')
-                    and not (client <= values.keys()
-                        and ('unit' in values or not values.get('product')))):
+            if values.get('intervention'):
                 cls.set_sale_values(values, ['intervention'])
         with without_check_access():
             to_propose = [

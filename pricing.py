@@ -40,9 +40,13 @@ class Sale(metaclass=PoolMeta):
         sale.on_change_party()
         sale.currency = currency
         line = SaleLine(
-            sale=sale, type='line', company=company, product=product,
+            sale=sale, type='line', company=company, product=None,
             quantity=quantity, unit=unit, unit_price=unit_price)
+        if product and product.account_category:
+            line.product = product
+        # Else they are, like its account, those of what has no product
         line.taxes = line.compute_taxes(party)
+        line.product = product
         if product:
             category = product.default_uom_category
             if not unit or unit.category != category:
@@ -65,6 +69,9 @@ class PricingMixin:
     quantity = fields.Float("Quantity", digits='unit', required=True)
     unit_price = Monetary(
         "Unit Price", currency='currency', digits=price_digits, required=True)
+    taxes_typed = fields.Boolean(
+        "Taxes Typed",
+        help="If the taxes are those typed, also when there are none.")
     amount = fields.Function(
         Monetary("Amount", currency='currency', digits='currency'),
         'on_change_with_amount')
@@ -85,9 +92,14 @@ class PricingMixin:
     def on_change_product(self):
         line = self._get_sale_line()
         self.taxes = line.taxes
+        self.taxes_typed = False
         if self.product:
             self.unit = line.unit
             self.unit_price = line.unit_price
+
+    def on_change_taxes(self):
+        # The clients leave out a list that is emptied
+        self.taxes_typed = True
 
     @fields.depends('product', 'unit_price', methods=['_get_sale_line'])
     def on_change_quantity(self):
@@ -161,7 +173,8 @@ class PricingMixin:
         if record.product:
             values.setdefault('unit', line.unit.id if line.unit else None)
             values.setdefault('unit_price', line.unit_price)
-        values.setdefault('taxes', [('add', [int(t) for t in line.taxes])])
+        if not values.get('taxes_typed'):
+            values.setdefault('taxes', [('add', [int(t) for t in line.taxes])])
 
     @staticmethod
     def is_amount(value):

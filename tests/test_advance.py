@@ -18,6 +18,7 @@ from trytond.modules.project_progress_invoice.exceptions import (
     DepositAccountWarning)
 
 from .refused import refused
+from .registry import call
 from .tools import (
     create, create_advance, create_deposit_account, create_intervention,
     create_invoice, create_project, create_project_type, credit, get,
@@ -341,7 +342,7 @@ def test_what_a_script_leaves_out(project):
         {'kind': 'service', 'invoiceable': True},
         {'kind': 'service', 'invoiceable': True, 'unit_price': Decimal(100)},
         {'kind': 'service', 'invoiceable': True, 'unit_price': Decimal(100),
-            'advance_invoice': None},
+            'advance_invoice': None, 'taxes_typed': False},
         ])
 def test_what_a_script_spells_out(project, spelled_out):
     product, = Model.get('product.product').find(
@@ -501,14 +502,43 @@ def test_taxes_that_are_removed_stay_so(project):
     assert not intervention.lines[0].taxes
 
 
-def test_coded_advance(project):
-    day, = Model.get('product.uom').find([('name', '=', "Day")])
+def create_day():
+    "Return a product sold by the day with taxes"
     template = Model.get('product.template')(
-        name="Consulting", type='service', default_uom=day, salable=True,
+        name="Consulting", type='service', salable=True,
         list_price=Decimal(480))
+    template.default_uom = get('product.uom', "Day")
     template.account_category = get('product.category', "Taxed")
     template.save()
     product, = template.products
+    return product
+
+
+def test_client_leaves_out_the_taxes_that_are_removed(project):
+    product = create_day()
+    values = {
+        'product': product.id, 'unit': product.sale_uom.id, 'quantity': 1.,
+        'unit_price': Decimal(500)}
+    line = {
+        **values, 'kind': 'service', 'invoiceable': True,
+        'advance_invoice': None}
+    for typed in [False, True]:
+        advance = create('project.advance_invoice',
+            work=project.id, line_type='coded', type='on_account', **values,
+            taxes_typed=typed)
+        intervention = create('project.intervention', work=project.id, lines=[
+                ('create', [{**line, 'taxes_typed': typed}])])
+        for record in [advance, *intervention.lines]:
+            assert bool(record.taxes) != typed
+    for model in ['project.advance_invoice', 'project.intervention.line']:
+        changed = call(
+            model, 'on_change', {'taxes': [], 'id': None}, ['taxes'])
+        assert changed['taxes_typed']
+
+
+def test_coded_advance(project):
+    product = create_day()
+    day = product.sale_uom
     scripted = create(
         'project.advance_invoice', work=project.id, product=product.id,
         quantity=3.)
