@@ -95,9 +95,27 @@ def whole_database_cache(pytestconfig):
         yield
 
 
+# The files that take the longest
+LONGEST = [
+    'test_locks.py', 'test_cost.py', 'test_existing.py', 'test_advance.py',
+    'test_prepaid.py', 'test_arithmetic.py', 'test_fuzz_contract.py',
+    'test_fuzz_advance.py', 'test_advance_payment.py', 'test_refusals.py',
+    'test_packaging.py', 'test_bench.py', 'test_servers.py']
+
+
+def pytest_collection_modifyitems(items):
+    "Begin with what takes the longest to not wait for it at the end"
+    items.sort(key=lambda item: (
+            LONGEST.index(item.path.name) if item.path.name in LONGEST
+            else len(LONGEST)))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadScopeScheduling
+
+    # Else the files with the most tests come first
+    config.option.loadscopereorder = False
 
     class Scheduling(LoadScopeScheduling):
         "What shares a database runs in one process, a scenario in any"
