@@ -11,6 +11,7 @@ class PartyReplace(metaclass=PoolMeta):
     @classmethod
     def fields_to_replace(cls):
         return super().fields_to_replace() + [
+            ('account.progress_contract', 'party'),
             ('project.intervention', 'party'),
             ('project.intervention.request', 'party'),
             ]

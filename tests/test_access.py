@@ -17,9 +17,9 @@ from .refused import refused, snapshot
 from .registry import (
     call, get_added, get_buttons, get_models, get_pool, is_of_module)
 from .tools import (
-    create_advance, create_deposit_account, create_intervention,
+    create, create_advance, create_deposit_account, create_intervention,
     create_invoice, create_project, create_project_type, create_sale, credit,
-    sell_advance, user_of, value)
+    get, sell_advance, user_of, value)
 
 pytestmark = [
     pytest.mark.usefixtures('database'),
@@ -140,7 +140,9 @@ PUBLIC = {
     'account.configuration'}
 # What is reached only through the fields of another model, which is checked
 PRIVATE = {
-    'account.configuration.progress', 'project.type.account',
+    'account.configuration.progress',
+    'account.configuration.progress_contract_sequence',
+    'project.type.account',
     'project.configuration.sequence',
     'project.advance_invoice-account.tax',
     'project.intervention.line-account.tax'}
@@ -158,12 +160,14 @@ def records(database):
     intervention = create_intervention(project, ('service', 1, '500'))
     sale = create_sale((10, '100'), state='quotation')
     invoice = create_invoice((10, '100'))
+    contract = create(
+        'account.progress_contract', party=get('party.party', "Customer").id)
     configurations = [
         Model.get(f'{n}.configuration')(1) for n in ['project', 'account']]
     return {r.__class__.__name__: r for r in [
             project, project.project_type, advance, request, intervention,
             intervention.lines[0], sale, sale.lines[0], invoice,
-            invoice.lines[0], *configurations]}
+            invoice.lines[0], contract, *configurations]}
 
 
 @pytest.fixture(scope='module')

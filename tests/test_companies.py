@@ -36,9 +36,12 @@ def get_records(project):
     intervention = create_intervention(project, ('service', 1, '500'))
     sale = create_sale((10, '100', "Untaxed Service"), state='quotation')
     invoice = create_invoice((10, '100', "Untaxed Service"))
+    contract = create(
+        'account.progress_contract',
+        party=get('party.party', "Customer").id, work=project.id)
     return {r.__class__.__name__: r for r in [
             project, advance, request, intervention, intervention.lines[0],
-            sale, sale.lines[0], invoice, invoice.lines[0]]}
+            sale, sale.lines[0], invoice, invoice.lines[0], contract]}
 
 
 @pytest.fixture(scope='module')

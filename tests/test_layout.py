@@ -10,7 +10,7 @@ import trytond.modules.project_progress_invoice as module
 
 FOLDER = Path(module.__file__).parent
 GROUND = {'exceptions', 'common', 'billing'}
-CONTRACTS = {'invoice', 'sale'}
+CONTRACTS = {'contract', 'invoice', 'sale'}
 PROJECTS = {
     'pricing', 'project', 'advance', 'cancellation', 'intervention',
     'valorize'}

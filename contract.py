@@ -1,0 +1,153 @@
+# This file is part of Tryton.  The COPYRIGHT file at the top level of
+# this repository contains the full copyright notices and license terms.
+from sql import Null
+from sql.functions import CharLength
+from trytond.model import Index, ModelSQL, ModelView, fields
+from trytond.modules.company.model import CompanyValueMixin
+from trytond.pool import Pool, PoolMeta
+from trytond.pyson import Eval, Id
+from trytond.transaction import Transaction
+
+from .common import ReadonlyMixin
+
+
+class Configuration(metaclass=PoolMeta):
+    __name__ = 'account.configuration'
+
+    progress_contract_sequence = fields.MultiValue(fields.Many2One(
+            'ir.sequence', "Contract Sequence", required=True,
+            domain=[
+                ('company', 'in',
+                    [Eval('context', {}).get('company', -1), None]),
+                ('sequence_type', '=', Id(
+                        'project_progress_invoice',
+                        'sequence_type_progress_contract')),
+                ]))
+
+    @classmethod
+    def default_progress_contract_sequence(cls, **pattern):
+        return cls.multivalue_model(
+            'progress_contract_sequence').default_progress_contract_sequence()
+
+
+class ConfigurationContractSequence(ModelSQL, CompanyValueMixin):
+    __name__ = 'account.configuration.progress_contract_sequence'
+
+    progress_contract_sequence = fields.Many2One(
+        'ir.sequence', "Contract Sequence", required=True,
+        domain=[
+            ('company', 'in', [Eval('company', -1), None]),
+            ('sequence_type', '=', Id(
+                    'project_progress_invoice',
+                    'sequence_type_progress_contract')),
+            ])
+
+    @classmethod
+    def default_progress_contract_sequence(cls):
+        pool = Pool()
+        ModelData = pool.get('ir.model.data')
+        try:
+            return ModelData.get_id(
+                'project_progress_invoice', 'sequence_progress_contract')
+        except KeyError:
+            return None
+
+
+class Contract(ReadonlyMixin, ModelSQL, ModelView):
+    __name__ = 'account.progress_contract'
+    _rec_name = 'number'
+    _order_name = 'number'
+    _readonly_fields = {'number'}
+
+    number = fields.Char("Number", readonly=True)
+    company = fields.Many2One('company.company', "Company", required=True)
+    party = fields.Many2One(
+        'party.party', "Party", required=True,
+        context={
+            'company': Eval('company', -1),
+            },
+        depends={'company'})
+    currency = fields.Many2One('currency.currency', "Currency", required=True)
+    description = fields.Char("Description")
+    reference = fields.Char(
+        "Reference", help="The number that the customer gave to the contract.")
+    work = fields.Many2One(
+        'project.work', "Project", ondelete='RESTRICT',
+        domain=[
+            ('type', '=', 'project'),
+            ('company', '=', Eval('company', -1)),
+            ])
+
+    @classmethod
+    def __setup__(cls):
+        cls.number.search_unaccented = False
+        cls.reference.search_unaccented = False
+        super().__setup__()
+        table = cls.__table__()
+        cls._order = [('id', 'DESC')]
+        cls._sql_indexes.update({
+                Index(table, (table.reference, Index.Similarity())),
+                Index(table, (table.party, Index.Range())),
+                Index(
+                    table,
+                    (table.work, Index.Range()),
+                    where=table.work != Null),
+                })
+
+    @classmethod
+    def order_number(cls, tables):
+        table, _ = tables[None]
+        return [CharLength(table.number), table.number]
+
+    @classmethod
+    def default_company(cls):
+        return Transaction().context.get('company')
+
+    @classmethod
+    def default_currency(cls):
+        pool = Pool()
+        Company = pool.get('company.company')
+        if (company := cls.default_company()) is not None:
+            return Company(company).currency.id
+
+    @fields.depends('company')
+    def on_change_company(self):
+        if self.company:
+            self.currency = self.company.currency
+
+    def get_rec_name(self, name):
+        return ' - '.join(filter(None, [
+                    self.number, self.party.rec_name, self.description]))
+
+    @classmethod
+    def search_rec_name(cls, name, clause):
+        _, operator, *_ = clause
+        if operator.startswith('!') or operator.startswith('not '):
+            bool_op = 'AND'
+        else:
+            bool_op = 'OR'
+        return [bool_op,
+            ('number', *clause[1:]),
+            ('reference', *clause[1:]),
+            ('description', *clause[1:]),
+            ('party.rec_name', *clause[1:]),
+            ]
+
+    @classmethod
+    def preprocess_values(cls, mode, values):
+        pool = Pool()
+        Configuration = pool.get('account.configuration')
+        values = super().preprocess_values(mode, values)
+        if mode == 'create' and not values.get('number'):
+            company = values.get('company', cls.default_company())
+            if company is not None:
+                sequence = Configuration(1).get_multivalue(
+                    'progress_contract_sequence', company=company)
+                values['number'] = sequence.get()
+        return values
+
+    @classmethod
+    def copy(cls, contracts, default=None):
+        default = default.copy() if default is not None else {}
+        default.setdefault('number')
+        return super().copy(contracts, default=default)
