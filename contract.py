@@ -2,13 +2,15 @@
 # this repository contains the full copyright notices and license terms.
 from sql import Null
 from sql.functions import CharLength
+from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.company.model import CompanyValueMixin
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, Id
-from trytond.transaction import Transaction
+from trytond.transaction import Transaction, without_check_access
 
-from .common import ReadonlyMixin
+from .common import ReadonlyMixin, editable
+from .exceptions import ProgressAccessError
 
 
 class Configuration(metaclass=PoolMeta):
@@ -57,7 +59,7 @@ class Contract(ReadonlyMixin, ModelSQL, ModelView):
     __name__ = 'account.progress_contract'
     _rec_name = 'number'
     _order_name = 'number'
-    _readonly_fields = {'number'}
+    _readonly_fields = {'number', 'by_hand'}
 
     number = fields.Char("Number", readonly=True)
     company = fields.Many2One('company.company', "Company", required=True)
@@ -77,12 +79,23 @@ class Contract(ReadonlyMixin, ModelSQL, ModelView):
             ('type', '=', 'project'),
             ('company', '=', Eval('company', -1)),
             ])
+    by_hand = fields.Boolean(
+        "By Hand", readonly=True,
+        help="If it stays when its only document is deleted.")
+    invoices = fields.One2Many(
+        'account.invoice', 'progress_contract', "Documents", readonly=True,
+        order=[('progress_number', 'ASC'), ('id', 'ASC')])
+
+    # What all its documents have in common
+    _common_fields = {'company', 'party', 'currency'}
 
     @classmethod
     def __setup__(cls):
         cls.number.search_unaccented = False
         cls.reference.search_unaccented = False
         super().__setup__()
+        for name in cls._common_fields:
+            getattr(cls, name).states.update(editable(~Eval('invoices', [])))
         table = cls.__table__()
         cls._order = [('id', 'DESC')]
         cls._sql_indexes.update({
@@ -109,6 +122,10 @@ class Contract(ReadonlyMixin, ModelSQL, ModelView):
         Company = pool.get('company.company')
         if (company := cls.default_company()) is not None:
             return Company(company).currency.id
+
+    @classmethod
+    def default_by_hand(cls):
+        return True
 
     @fields.depends('company')
     def on_change_company(self):
@@ -147,7 +164,40 @@ class Contract(ReadonlyMixin, ModelSQL, ModelView):
         return values
 
     @classmethod
+    def check_modification(cls, mode, contracts, values=None, external=False):
+        super().check_modification(
+            mode, contracts, values=values, external=external)
+        if mode == 'delete':
+            cls.check_without_documents(contracts)
+        elif mode == 'write' and external:
+            cls.check_without_documents([
+                    c for c in contracts
+                    if any(values[n] != getattr(c, n).id
+                        for n in cls._common_fields & values.keys())])
+
+    @classmethod
+    def check_without_documents(cls, contracts):
+        for contract in contracts:
+            if contract.invoices:
+                raise ProgressAccessError(gettext(
+                        'project_progress_invoice.msg_contract_documents',
+                        contract=contract.rec_name,
+                        document=contract.invoices[-1].rec_name))
+
+    @classmethod
+    def delete_unused(cls, contracts):
+        "Delete those that a document made and that have none any more"
+        with without_check_access():
+            cls.delete(cls.search([
+                        ('id', 'in', [c.id for c in contracts]),
+                        ('by_hand', '=', False),
+                        ('invoices', '=', None),
+                        ]))
+
+    @classmethod
     def copy(cls, contracts, default=None):
         default = default.copy() if default is not None else {}
         default.setdefault('number')
+        default.setdefault('by_hand', True)
+        default.setdefault('invoices')
         return super().copy(contracts, default=default)

@@ -103,9 +103,9 @@ class Invoice(metaclass=PoolMeta):
             },
         help="Check to bill the progress of the lines.")
     progress_contract = fields.Many2One(
-        'account.invoice', "Contract", ondelete='RESTRICT', readonly=True,
-        states=_progress_states,
-        help="The first progress invoice of the contract.")
+        'account.progress_contract', "Contract", ondelete='RESTRICT',
+        readonly=True, states=_progress_states,
+        help="The contract that is billed.")
     previous_progress_invoice = fields.Many2One(
         'account.invoice', "Previous Progress Invoice", ondelete='RESTRICT',
         domain=[
@@ -367,8 +367,10 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def _get_closed_contracts(cls, contracts):
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
         cursor = Transaction().connection.cursor()
-        table = cls.__table__()
+        table = Contract.__table__()
         cursor.execute(*table.select(
                 table.id,
                 where=fields.SQL_OPERATORS['in'](
@@ -607,7 +609,7 @@ class Invoice(metaclass=PoolMeta):
             raise ProgressContractError(gettext(
                     'project_progress_invoice.msg_previous_not_progress',
                     previous=self.rec_name))
-        self.check_progress_parties(values, contract=self)
+        self.check_progress_parties(values)
         documents = self._get_progress_documents([self.progress_contract])
         documents = documents[self.progress_contract.id]
         if self not in documents:
@@ -628,20 +630,20 @@ class Invoice(metaclass=PoolMeta):
                     previous=self.rec_name))
         return documents[-1]
 
-    def check_progress_parties(self, values, contract=None):
+    # What all documents of a contract have in common
+    _contract_fields = ['company', 'party', 'currency']
+
+    def check_progress_parties(self, values):
         "Check the values keep the parties and the currency of the contract"
         pool = Pool()
-        if contract is None:
-            contract = self.progress_contract
-            if not contract or contract == self:
-                return
-        for name in ['company', 'party', 'currency']:
+        contract = self.progress_contract
+        for name in self._contract_fields:
             value, expected = values.get(name), getattr(contract, name)
             if value and value != expected.id:
                 Model = pool.get(expected.__name__)
                 raise ProgressContractError(gettext(
-                        'project_progress_invoice.msg_previous_other',
-                        previous=contract.rec_name,
+                        'project_progress_invoice.msg_contract_other',
+                        contract=contract.rec_name,
                         value=Model(value).rec_name,
                         expected=expected.rec_name,
                         **self.__names__(field=name)))
@@ -660,22 +662,35 @@ class Invoice(metaclass=PoolMeta):
                 lock_together([contract])
             if invoice:
                 current = {
-                    n: getattr(invoice, n).id
-                    for n in ['company', 'party', 'currency']}
+                    n: getattr(invoice, n).id for n in cls._contract_fields}
             else:
                 current = {}
             previous = previous.check_progress_previous(
                 {**current, **values})
             cls.check_progress_open(contract, invoice)
         else:
-            values['progress_number'] = 1
-            values['progress_contract'] = invoice.id if invoice else None
-            return
+            contract = cls._begin_contract(values, invoice)
         values.update(
             progress=True,
-            previous_progress_invoice=previous.id,
+            previous_progress_invoice=previous.id if previous else None,
             progress_contract=contract.id,
-            progress_number=previous.progress_number + 1)
+            progress_number=previous.progress_number + 1 if previous else 1)
+
+    @classmethod
+    def _begin_contract(cls, values, invoice=None):
+        "Return the contract whose first document has the values"
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
+        if not invoice and values.get('progress_contract'):
+            return Contract(values['progress_contract'])
+        contract = Contract(by_hand=False)
+        for name in [*cls._contract_fields, 'description', 'reference']:
+            if name in values:
+                setattr(contract, name, values[name])
+            elif invoice:
+                setattr(contract, name, getattr(invoice, name))
+        contract.save()
+        return contract
 
     _readonly_fields = {
         'progress_contract', 'progress_number', 'progress_credited_invoice'}
@@ -724,9 +739,11 @@ class Invoice(metaclass=PoolMeta):
         with without_check_access():
             for invoices, values in zip(actions, actions):
                 extra = {}
-                if values.keys() & {'company', 'party', 'currency'}:
+                if values.keys() & set(cls._contract_fields):
                     for invoice in invoices:
-                        invoice.check_progress_parties(values)
+                        contract = invoice.progress_contract
+                        if contract and contract.invoices != (invoice,):
+                            invoice.check_progress_parties(values)
                 if (values.keys() & {'progress', 'previous_progress_invoice'}
                         and not update):
                     for invoice in invoices:
@@ -752,8 +769,10 @@ class Invoice(metaclass=PoolMeta):
         elif not values.get('progress') and self.previous_progress_invoice:
             self._refuse_unset()
         if progress:
-            if (self.progress_contract
-                    and 'previous_progress_invoice' not in values):
+            if self.progress_contract and not (
+                    values.get('previous_progress_invoice')
+                    or 'previous_progress_invoice' in values
+                    and self.previous_progress_invoice):
                 return
             self._chain_progress(values, self)
         else:
@@ -792,12 +811,8 @@ class Invoice(metaclass=PoolMeta):
             for v in vlist]
         if any(chained):
             with without_check_access():
-                progress = cls.browse([
-                        i for i, c in zip(invoices, chained) if c])
-                firsts = [i for i in progress if not i.progress_contract]
-                if firsts:
-                    point_to_self(firsts, 'progress_contract')
-                for invoice in progress:
+                for invoice in cls.browse([
+                            i for i, c in zip(invoices, chained) if c]):
                     if (invoice.previous_progress_invoice
                             and not invoice.progress_credited_invoice):
                         invoice._add_contract_lines()
@@ -808,11 +823,19 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def write(cls, invoices, values, *args):
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
         update = Transaction().context.get('_progress_update', False)
+        left = cls._get_contracts_left(invoices, values, *args)
         with Transaction().set_context(_progress_invoice=True):
             super().write(invoices, values, *args)
+        if left:
+            Contract.delete_unused(left)
         actions = iter((invoices, values, *args))
         for invoices, values in zip(actions, actions):
+            if values.keys() & set(cls._contract_fields):
+                with without_check_access():
+                    cls._follow_draft(cls.browse(invoices), values)
             if not (values.keys() & {
                         'progress', 'previous_progress_invoice',
                         'progress_closing'}):
@@ -826,6 +849,37 @@ class Invoice(metaclass=PoolMeta):
                         invoice._reset_contract_lines()
                     if values.get('progress_closing'):
                         invoice._close_lines()
+
+    @classmethod
+    def _get_contracts_left(cls, *args):
+        "Return the contracts that the invoices may leave by the values"
+        with without_check_access():
+            return {
+                i.progress_contract
+                for invoices, values in zip(args[::2], args[1::2])
+                if values.keys() & {'progress', 'previous_progress_invoice'}
+                for i in cls.browse(invoices) if i.progress_contract}
+
+    @classmethod
+    def _follow_draft(cls, invoices, values):
+        "Let the contracts have what their only draft has"
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
+        if contracts := [
+                i.progress_contract for i in invoices if i.progress_contract]:
+            Contract.write(contracts, {
+                    n: values[n] for n in cls._contract_fields if n in values})
+
+    @classmethod
+    def on_delete(cls, invoices):
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
+        callbacks = super().on_delete(invoices)
+        contracts = {
+            i.progress_contract for i in invoices if i.progress_contract}
+        if contracts:
+            callbacks.append(lambda: Contract.delete_unused(contracts))
+        return callbacks
 
     def _add_contract_lines(self):
         "Add the lines of the contract which are missing on the invoice"
@@ -1212,7 +1266,6 @@ class Invoice(metaclass=PoolMeta):
                 return
             users = cls.search([
                     ['OR',
-                        ('progress_contract', 'in', progress),
                         ('previous_progress_invoice', 'in', progress),
                         ('progress_credited_invoice', 'in', progress),
                         ],
@@ -1222,8 +1275,7 @@ class Invoice(metaclass=PoolMeta):
                 raise ProgressAccessError(gettext(
                         'project_progress_invoice.msg_progress_delete',
                         invoice=(
-                            users[0].previous_progress_invoice
-                            or users[0].progress_contract).rec_name,
+                            users[0].previous_progress_invoice.rec_name),
                         next=users[0].rec_name))
 
     @classmethod
@@ -1977,7 +2029,7 @@ class InvoiceLine(metaclass=PoolMeta):
         Return by id of sale line the id of the contract line that has live
         documents in the contract of the invoice.
         """
-        if not invoice.progress_contract:
+        if not invoice.previous_progress_invoice:
             return {}
         billed = cls.get_progress_billed([invoice.progress_contract])
         lines = cls.search([
@@ -2496,10 +2548,10 @@ class _ProgressDeriver:
                     values['progress_line'] = contract_lines[id_]
 
         contracts = {
-            i.progress_contract for i in progress
-            if i.progress_contract and i.progress_contract != i}
+            i.progress_contract for i in progress if i.progress_contract}
         items = {
-            self.get(l, v, 'progress_line') for l, v in changes} - {None}
+            self.get(l, v, 'progress_line') for l, v in changes
+            if self.is_carried(l, v)}
         self.billed = Line.get_progress_billed(
             contracts, excluded=excluded,
             # A row is saved as fast whatever the contract has

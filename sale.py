@@ -227,8 +227,7 @@ class Sale(metaclass=PoolMeta):
                     value=party.rec_name, expected=invoice.party.rec_name,
                     **cls.__names__(field='party'))
             for document in sale.progress_documents:
-                if document.progress_contract != (
-                        invoice.progress_contract or invoice):
+                if document.progress_contract != invoice.progress_contract:
                     refuse('msg_sale_contract', document=document.rec_name)
             for line in sale.line_lines:
                 for invoice_line in line.invoice_lines:
@@ -332,11 +331,26 @@ class Sale(metaclass=PoolMeta):
             with Transaction().set_context(skip_grouping=True):
                 invoice = self._get_invoice()
             invoice.progress = True
+            invoice.progress_contract = self._get_progress_contract()
             invoice.description = self.description
             invoice.save()
             self.__class__.import_progress([self], invoice)
             self.copy_resources_to(invoice)
         return invoice
+
+    def _get_progress_contract(self):
+        "Return a new contract to bill the sale"
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
+        contract = Contract(
+            company=self.company,
+            party=self.invoice_party or self.party,
+            currency=self.currency,
+            description=self.description,
+            reference=self.reference,
+            by_hand=False)
+        contract.save()
+        return contract
 
     @property
     def taxes_amended(self):
@@ -751,6 +765,7 @@ class Amendment(metaclass=PoolMeta):
     @classmethod
     def _check_progress_line(cls, line):
         pool = Pool()
+        Contract = pool.get('account.progress_contract')
         Invoice = pool.get('account.invoice')
         sale_line = line.line
         if sale_line.in_progress_contract and (
@@ -759,7 +774,7 @@ class Amendment(metaclass=PoolMeta):
             closed = Invoice._get_closed_contracts({
                     d.progress_contract
                     for d in sale_line.sale.progress_documents})
-            for contract in Invoice.browse(closed):
+            for contract in Contract.browse(closed):
                 raise ProgressAccessError(gettext(
                         'project_progress_invoice.msg_amendment_closed',
                         line=sale_line.rec_name,

@@ -110,7 +110,8 @@ RESIDUAL = TOOLS + """
     """
 CONTRACT = TOOLS + """
     invoices = Invoice.find(
-        [('progress_contract', '=', int(argv[1]))], order=[('id', 'ASC')])
+        [('progress_contract.invoices', '=', int(argv[1]))],
+        order=[('id', 'ASC')])
     for invoice in invoices:
         print(invoice.id, invoice.state, invoice.progress_number,
             invoice.untaxed_amount, sep='|')

@@ -372,10 +372,10 @@ def test_previous_of_other_party():
     first = post_first(.5)
     other = get('party.party', "Other Customer")
     refuse_previous(
-        first, first, other, first.party,
+        first, first.progress_contract, other, first.party,
         party=other.id, invoice_address=other.addresses[0].id)
     draft = create_invoice((1, '10'), party="Other Customer", progress=False)
-    with refused(first, other):
+    with refused(first.progress_contract, other):
         draft.previous_progress_invoice = first
         draft.save()
 
@@ -450,9 +450,9 @@ def test_previous_closed():
     first = post_first(.2)
     closing, = first.click('closing_progress_invoice')
     closing.click('post')
-    refuse_previous(closing, closing, first)
+    refuse_previous(closing, closing, first.progress_contract)
     pay(closing)
-    refuse_previous(closing, closing, first)
+    refuse_previous(closing, closing, first.progress_contract)
 
 
 def test_contract_of_draft_is_kept():
@@ -462,9 +462,9 @@ def test_contract_of_draft_is_kept():
         write(draft, progress=False)
     party, currency = get('party.party', "Other Customer"), get_currency('EUR')
     address, = party.addresses
-    with refused(first, party):
+    with refused(first.progress_contract, party):
         write(draft, party=party.id, invoice_address=address.id)
-    with refused(first, currency):
+    with refused(first.progress_contract, currency):
         write(draft, currency=currency.id)
 
 
@@ -917,10 +917,10 @@ def test_next_twice():
     first = post_first(.2)
     draft = next_invoice(first, post=False)
     for button in ['next_progress_invoice', 'closing_progress_invoice']:
-        with refused(first, draft):
+        with refused(first.progress_contract, draft):
             first.click(button)
     draft.click('validate_invoice')
-    with refused(first, draft):
+    with refused(first.progress_contract, draft):
         first.click('next_progress_invoice')
     draft.click('post')
     with refused(first, draft):
@@ -930,7 +930,7 @@ def test_next_twice():
 def test_next_of_two_together():
     first, other = post_first(.2), post_first(.2)
     draft = next_invoice(other, post=False)
-    with refused(other, draft):
+    with refused(other.progress_contract, draft):
         together('next_progress_invoice', first, other)
 
 
@@ -946,7 +946,7 @@ def test_next_of_closed():
     closing, = first.click('closing_progress_invoice')
     closing.click('post')
     for button in ['next_progress_invoice', 'closing_progress_invoice']:
-        with refused(closing, first):
+        with refused(closing, first.progress_contract):
             closing.click(button)
     with refused(closing):
         sale.click('progress_invoice')
@@ -1089,7 +1089,7 @@ def test_two_documents_posted_together():
     draft = next_invoice(first, .5, post=False)
     note = credit(first)
     for documents in [[draft, note], [note, draft]]:
-        with refused(first, documents[1]):
+        with refused(first.progress_contract, documents[1]):
             together('post', *documents)
     draft.reload()
     note.reload()
