@@ -1,16 +1,20 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
+from collections import defaultdict
+
 from sql import Null
 from sql.functions import CharLength
+from sql.operators import Exists
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.company.model import CompanyValueMixin
 from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Eval, Id
+from trytond.tools import grouped_slice
 from trytond.transaction import Transaction, without_check_access
 
-from .common import ReadonlyMixin, editable
-from .exceptions import ProgressAccessError
+from .common import OPEN, SLICE, ReadonlyMixin, editable
+from .exceptions import ProgressAccessError, ProgressContractError
 
 
 class Configuration(metaclass=PoolMeta):
@@ -162,6 +166,87 @@ class Contract(ReadonlyMixin, ModelSQL, ModelView):
                     'progress_contract_sequence', company=company)
                 values['number'] = sequence.get()
         return values
+
+    @classmethod
+    def is_closed(cls, contract):
+        """
+        Return the SQL expression to test that the contract id is closed:
+        its closing invoice is live and has no live credit note.
+        """
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        closing = Invoice.__table__()
+        credit = Invoice.__table__()
+        return Exists(closing.select(
+                closing.id,
+                where=(closing.progress_contract == contract)
+                & (closing.progress_closing == True)  # noqa: E712
+                & Invoice._live(closing)
+                & ~Exists(credit.select(
+                        credit.id,
+                        where=(
+                            credit.progress_credited_invoice == closing.id)
+                        & Invoice._live(credit)))))
+
+    @classmethod
+    def get_closed(cls, contracts):
+        "Return the ids of the contracts that are closed"
+        cursor = Transaction().connection.cursor()
+        table = cls.__table__()
+        cursor.execute(*table.select(
+                table.id,
+                where=fields.SQL_OPERATORS['in'](
+                    table.id, [int(c) for c in contracts])
+                & cls.is_closed(table.id)))
+        return {id_ for id_, in cursor}
+
+    @classmethod
+    def get_documents(cls, contracts, excluded=()):
+        "Return the live documents by id of contract from the oldest"
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        cursor = Transaction().connection.cursor()
+        table = Invoice.__table__()
+        ids = []
+        for sub_contracts in grouped_slice(contracts, SLICE):
+            where = fields.SQL_OPERATORS['in'](
+                table.progress_contract, [int(c) for c in sub_contracts])
+            if excluded:
+                where &= ~table.id.in_([int(i) for i in excluded])
+            cursor.execute(*table.select(
+                    table.id,
+                    where=where & Invoice._live(table),
+                    order_by=[table.progress_number.asc, table.id.asc]))
+            ids.extend(id_ for id_, in cursor)
+        documents = defaultdict(list)
+        for invoice in Invoice.browse(ids):
+            documents[invoice.progress_contract.id].append(invoice)
+        return documents
+
+    @property
+    def last_document(self):
+        "The last live document, if any"
+        return (self.get_documents([self])[self.id] or [None])[-1]
+
+    @classmethod
+    def get_open_documents(cls, contracts):
+        "Return the open documents of all the contracts"
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        return Invoice.search([
+                ('progress_contract', 'in', [int(c) for c in contracts]),
+                ('state', 'in', OPEN),
+                ])
+
+    def check_open(self, invoice=None):
+        "Check no other invoice is open on the contract"
+        for open_ in self.get_open_documents([self]):
+            if open_ == invoice or open_.progress_credited_invoice:
+                continue
+            raise ProgressContractError(gettext(
+                    'project_progress_invoice.msg_progress_open',
+                    contract=self.rec_name,
+                    open=open_.rec_name))
 
     @classmethod
     def check_modification(cls, mode, contracts, values=None, external=False):

@@ -301,52 +301,6 @@ class Invoice(metaclass=PoolMeta):
                 self.invoice_address = previous.invoice_address
                 self.payment_term = previous.payment_term
 
-    @classmethod
-    def _progress_closed(cls, contract):
-        """
-        Return the SQL expression to test that the contract id is closed:
-        its closing invoice is live and has no live credit note.
-        """
-        closing = cls.__table__()
-        credit = cls.__table__()
-        return Exists(closing.select(
-                closing.id,
-                where=(closing.progress_contract == contract)
-                & (closing.progress_closing == True)  # noqa: E712
-                & cls._live(closing)
-                & ~Exists(credit.select(
-                        credit.id,
-                        where=(
-                            credit.progress_credited_invoice == closing.id)
-                        & cls._live(credit)))))
-
-    @classmethod
-    def _get_progress_documents(cls, contracts, excluded=()):
-        "Return the live documents of each contract from the oldest"
-        cursor = Transaction().connection.cursor()
-        table = cls.__table__()
-        ids = []
-        for sub_contracts in grouped_slice(contracts, SLICE):
-            where = fields.SQL_OPERATORS['in'](
-                table.progress_contract, [int(c) for c in sub_contracts])
-            if excluded:
-                where &= ~table.id.in_([int(i) for i in excluded])
-            cursor.execute(*table.select(
-                    table.id,
-                    where=where & cls._live(table),
-                    order_by=[table.progress_number.asc, table.id.asc]))
-            ids.extend(id_ for id_, in cursor)
-        documents = defaultdict(list)
-        for invoice in cls.browse(ids):
-            documents[invoice.progress_contract.id].append(invoice)
-        return documents
-
-    @classmethod
-    def get_last_progress(cls, contract):
-        "Return the last live document of the contract"
-        documents = cls._get_progress_documents([contract])
-        return (documents[contract.id] or [None])[-1]
-
     @property
     def is_progress_refund(self):
         "If it is the credit note that cancelled its invoice"
@@ -356,27 +310,6 @@ class Invoice(metaclass=PoolMeta):
             and credited.state == 'cancelled'
             and credited.cancel_move
             and credited.cancel_move == self.move)
-
-    @classmethod
-    def _get_open_progress(cls, contracts):
-        "Return the open documents of the contracts"
-        return cls.search([
-                ('progress_contract', 'in', [int(c) for c in contracts]),
-                ('state', 'in', OPEN),
-                ])
-
-    @classmethod
-    def _get_closed_contracts(cls, contracts):
-        pool = Pool()
-        Contract = pool.get('account.progress_contract')
-        cursor = Transaction().connection.cursor()
-        table = Contract.__table__()
-        cursor.execute(*table.select(
-                table.id,
-                where=fields.SQL_OPERATORS['in'](
-                    table.id, [int(c) for c in contracts])
-                & cls._progress_closed(table.id)))
-        return {id_ for id_, in cursor}
 
     @classmethod
     def get_progress_amounts(cls, invoices, names):
@@ -470,12 +403,14 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def get_progress_documents(cls, invoices, names):
         "Return the documents up to each invoice and what they are paid"
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
         amounts = [n for n in names if n != 'progress_invoices']
         result = {n: dict.fromkeys((i.id for i in invoices)) for n in amounts}
         result['progress_invoices'] = {i.id: [] for i in invoices}
         invoices = [i for i in invoices if i.progress_contract]
         # Read the documents together and only once for all the names
-        live = cls._get_progress_documents(
+        live = Contract.get_documents(
             {i.progress_contract.id for i in invoices})
         for invoice in invoices:
             key = (invoice.progress_number or 0, invoice.id)
@@ -519,6 +454,8 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def search_progress_to_bill(cls, name, clause):
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
         table = cls.__table__()
         after = cls.__table__()
 
@@ -539,7 +476,7 @@ class Invoice(metaclass=PoolMeta):
                     & ((after.progress_number > table.progress_number)
                         | ((after.progress_number == table.progress_number)
                             & (after.id > table.id)))))
-            & ~cls._progress_closed(table.progress_contract))
+            & ~Contract.is_closed(table.progress_contract))
         return get_boolean_domain(
             clause, ('id', 'in', query), ('id', 'not in', query))
 
@@ -588,29 +525,20 @@ class Invoice(metaclass=PoolMeta):
             i.progress_contract for i in invoices if i.progress_contract)
         return records
 
-    @classmethod
-    def check_progress_open(cls, contract, invoice=None):
-        "Check no other invoice is open on the contract"
-        for open_ in cls._get_open_progress([contract]):
-            if open_ == invoice or open_.progress_credited_invoice:
-                continue
-            raise ProgressContractError(gettext(
-                    'project_progress_invoice.msg_progress_open',
-                    contract=contract.rec_name,
-                    open=open_.rec_name))
-
     def check_progress_previous(self, values):
         """
         Return the document which is continued by a new one with the values
 
         It is this invoice or the last of the credit notes made since.
         """
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
         if not self.progress or self.type != 'out':
             raise ProgressContractError(gettext(
                     'project_progress_invoice.msg_previous_not_progress',
                     previous=self.rec_name))
         self.check_progress_parties(values)
-        documents = self._get_progress_documents([self.progress_contract])
+        documents = Contract.get_documents([self.progress_contract])
         documents = documents[self.progress_contract.id]
         if self not in documents:
             raise ProgressContractError(gettext(
@@ -623,7 +551,7 @@ class Invoice(metaclass=PoolMeta):
                         'project_progress_invoice.msg_previous_continued',
                         previous=self.rec_name,
                         next=document.rec_name))
-        if self._get_closed_contracts([self.progress_contract]):
+        if Contract.get_closed([self.progress_contract]):
             raise ProgressContractError(gettext(
                     'project_progress_invoice.msg_contract_closed',
                     contract=self.progress_contract.rec_name,
@@ -651,9 +579,11 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def _chain_progress(cls, values, invoice=None):
         "Set on values the place of the invoice in its contract"
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
         if credited := values.get('progress_credited_invoice'):
             contract = cls(credited).progress_contract
-            documents = cls._get_progress_documents([contract])[contract.id]
+            documents = Contract.get_documents([contract])[contract.id]
             previous = documents[-1]
         elif previous := values.get('previous_progress_invoice'):
             previous = cls(previous)
@@ -667,7 +597,7 @@ class Invoice(metaclass=PoolMeta):
                 current = {}
             previous = previous.check_progress_previous(
                 {**current, **values})
-            cls.check_progress_open(contract, invoice)
+            contract.check_open(invoice)
         else:
             contract = cls._begin_contract(values, invoice)
         values.update(
@@ -884,8 +814,9 @@ class Invoice(metaclass=PoolMeta):
     def _add_contract_lines(self):
         "Add the lines of the contract which are missing on the invoice"
         pool = Pool()
+        Contract = pool.get('account.progress_contract')
         Line = pool.get('account.invoice.line')
-        documents = self._get_progress_documents(
+        documents = Contract.get_documents(
             [self.progress_contract])[self.progress_contract.id]
         invoices = [d for d in documents if not d.progress_credited_invoice]
         billed = Line.get_progress_billed([self.progress_contract])
@@ -968,10 +899,11 @@ class Invoice(metaclass=PoolMeta):
         A validated document is not changed but refused at posting.
         """
         pool = Pool()
+        Contract = pool.get('account.progress_contract')
         Line = pool.get('account.invoice.line')
         with without_check_access():
             drafts = [
-                i for i in cls._get_open_progress(contracts)
+                i for i in Contract.get_open_documents(contracts)
                 if i.state == 'draft']
             if not drafts:
                 return
@@ -981,7 +913,9 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def _continue_last(cls, invoices):
         "Let the open documents continue the last live one of their contract"
-        documents = cls._get_progress_documents(
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
+        documents = Contract.get_documents(
             {i.progress_contract for i in invoices})
         for invoice in invoices:
             last = (documents[invoice.progress_contract.id] or [None])[-1]
@@ -1003,6 +937,7 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def _check_progress_posting(cls, invoices):
         pool = Pool()
+        Contract = pool.get('account.progress_contract')
         Line = pool.get('account.invoice.line')
         contracts = set()
         for invoice in invoices:
@@ -1012,13 +947,13 @@ class Invoice(metaclass=PoolMeta):
                         invoice=invoice.rec_name,
                         contract=invoice.progress_contract.rec_name))
             contracts.add(invoice.progress_contract)
-        documents = cls._get_progress_documents(contracts, invoices)
-        closed = cls._get_closed_contracts(contracts)
+        documents = Contract.get_documents(contracts, invoices)
+        closed = Contract.get_closed(contracts)
         for invoice in invoices:
             contract = invoice.progress_contract
             last = (documents[contract.id] or [None])[-1]
             if not invoice.progress_credited_invoice:
-                cls.check_progress_open(contract, invoice)
+                contract.check_open(invoice)
                 if contract.id in closed and not invoice.progress_closing:
                     raise ProgressContractError(gettext(
                             'project_progress_invoice.msg_contract_closed',
@@ -1102,7 +1037,7 @@ class Invoice(metaclass=PoolMeta):
         cls._lock_billing(invoices)
         for invoice in invoices:
             if invoice.progress and not invoice.progress_credited_invoice:
-                cls.check_progress_open(invoice.progress_contract, invoice)
+                invoice.progress_contract.check_open(invoice)
         progress = [i for i in invoices if i.progress and i.is_modifiable]
         if progress:
             # A draft must continue what bills
@@ -1213,8 +1148,9 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def _check_progress_credit(cls, invoices, refund=False):
         pool = Pool()
+        Contract = pool.get('account.progress_contract')
         Line = pool.get('account.invoice.line')
-        documents = cls._get_progress_documents(
+        documents = Contract.get_documents(
             {i.progress_contract for i in invoices})
         for invoice in invoices:
             if invoice not in documents[invoice.progress_contract.id]:
@@ -1449,9 +1385,11 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def create_next_progress(cls, invoices, closing=False):
         "Create and return the invoices which continue the contracts"
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
         cls._lock_billing(invoices)
         next_invoices = []
-        documents = cls._get_progress_documents(
+        documents = Contract.get_documents(
             {i.progress_contract for i in invoices})
         for invoice in invoices:
             # A credit note has not the header of an invoice

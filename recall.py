@@ -74,9 +74,11 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def _recall_again(cls, invoices):
         "Let the drafts recall what the invoices do no more"
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
         if contracts := {i.progress_contract for i in invoices}:
             cls.recall_advance_payments([
-                    i for i in cls._get_open_progress(contracts)
+                    i for i in Contract.get_open_documents(contracts)
                     if i.state == 'draft' and not i.progress_credited_invoice])
 
     def _add_contract_lines(self):

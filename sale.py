@@ -323,8 +323,8 @@ class Sale(metaclass=PoolMeta):
         if documents:
             # A refund may have come back to life beside a later contract
             last = max(
-                map(Invoice.get_last_progress,
-                    {d.progress_contract for d in documents}),
+                (c.last_document
+                    for c in {d.progress_contract for d in documents}),
                 key=lambda l: (bool(l.progress_current_amount), l.id))
             invoice, = Invoice.create_next_progress([last])
         else:
@@ -478,6 +478,7 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
         It includes what the ordinary invoices of a manual sale billed.
         """
         pool = Pool()
+        Contract = pool.get('account.progress_contract')
         Invoice = pool.get('account.invoice')
         InvoiceLine = pool.get('account.invoice.line')
         cursor = Transaction().connection.cursor()
@@ -543,7 +544,7 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
                 if used_:
                     rows[int(origin.split(',')[1])].append((*values, last))
         contracts = {r[1] for v in rows.values() for r in v}
-        closed = Invoice._get_closed_contracts(contracts)
+        closed = Contract.get_closed(contracts)
         closed_sales = {
             l.sale for l in on_progress
             if any(r[1] in closed for r in rows.get(l.id, []))}
@@ -766,12 +767,11 @@ class Amendment(metaclass=PoolMeta):
     def _check_progress_line(cls, line):
         pool = Pool()
         Contract = pool.get('account.progress_contract')
-        Invoice = pool.get('account.invoice')
         sale_line = line.line
         if sale_line.in_progress_contract and (
                 line.quantity != sale_line.quantity
                 or line.unit_price != sale_line.unit_price):
-            closed = Invoice._get_closed_contracts({
+            closed = Contract.get_closed({
                     d.progress_contract
                     for d in sale_line.sale.progress_documents})
             for contract in Contract.browse(closed):
