@@ -10,7 +10,7 @@ import trytond.modules.project_progress_invoice as module
 
 FOLDER = Path(module.__file__).parent
 GROUND = {'exceptions', 'common', 'billing'}
-CONTRACTS = {'contract', 'invoice', 'sale'}
+CONTRACTS = {'progress', 'contract', 'invoice', 'sale'}
 PROJECTS = {
     'pricing', 'project', 'advance', 'cancellation', 'intervention',
     'valorize'}
@@ -39,6 +39,11 @@ def test_wing_imports_only_itself_and_the_ground(wing):
 def test_ground_imports_no_wing():
     for name in GROUND:
         assert get_imported(name) <= GROUND
+
+
+def test_arithmetic_needs_no_tryton():
+    code = (FOLDER / 'progress.py').read_text(encoding='utf-8')
+    assert 'trytond' not in code and not get_imported('progress')
 
 
 def test_ground_is_small():
