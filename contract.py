@@ -1,20 +1,26 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
 from collections import defaultdict
+from decimal import Decimal
 
-from sql import Null
-from sql.functions import CharLength
+from sql import Null, Window
+from sql.aggregate import Max, Sum
+from sql.conditionals import Case
+from sql.functions import CharLength, RowNumber
 from sql.operators import Exists
+from trytond import backend
 from trytond.i18n import gettext
 from trytond.model import Index, ModelSQL, ModelView, fields
 from trytond.modules.company.model import CompanyValueMixin
+from trytond.modules.currency.fields import Monetary
 from trytond.pool import Pool, PoolMeta
-from trytond.pyson import Eval, Id
-from trytond.tools import grouped_slice
+from trytond.pyson import Bool, Eval, Id, If
+from trytond.tools import grouped_slice, sqlite_apply_types
 from trytond.transaction import Transaction, without_check_access
 
-from .common import OPEN, SLICE, ReadonlyMixin, editable
+from .common import OPEN, SLICE, ReadonlyMixin, editable, lock_together
 from .exceptions import ProgressAccessError, ProgressContractError
+from .progress import get_ratio
 
 
 class Configuration(metaclass=PoolMeta):
@@ -89,6 +95,48 @@ class Contract(ReadonlyMixin, ModelSQL, ModelView):
     invoices = fields.One2Many(
         'account.invoice', 'progress_contract', "Documents", readonly=True,
         order=[('progress_number', 'ASC'), ('id', 'ASC')])
+    open_invoice = fields.Function(
+        fields.Many2One('account.invoice', "Open Invoice"),
+        'get_open_invoice', searcher='search_open_invoice')
+    sales = fields.Function(
+        fields.Many2Many('sale.sale', None, None, "Sales"),
+        'get_sales', searcher='search_sales')
+    total_amount = fields.Function(
+        Monetary(
+            "Total", currency='currency', digits='currency',
+            help="What is sold without taxes."),
+        'get_amounts')
+    billed_amount = fields.Function(
+        Monetary(
+            "Billed", currency='currency', digits='currency',
+            help="What is billed without taxes."),
+        'get_amounts')
+    remaining_amount = fields.Function(
+        Monetary(
+            "Remaining", currency='currency', digits='currency',
+            help="What is left to bill without taxes."),
+        'get_amounts')
+    progress = fields.Function(
+        fields.Float(
+            "Progress", digits=(None, 4), help="What is billed of the total."),
+        'get_amounts')
+    paid_amount = fields.Function(
+        Monetary(
+            "Paid", currency='currency', digits='currency',
+            help="What is paid of the documents with taxes."),
+        'get_paid_amounts')
+    amount_to_pay = fields.Function(
+        Monetary(
+            "To Pay", currency='currency', digits='currency',
+            help="What is still to pay of the documents with taxes."),
+        'get_paid_amounts')
+    state = fields.Function(
+        fields.Selection([
+                ('open', "Open"),
+                ('closed', "Closed"),
+                ], "State", sort=False,
+            help="It is closed as long as its closing invoice bills."),
+        'get_state', searcher='search_state')
 
     # What all its documents have in common
     _common_fields = {'company', 'party', 'currency'}
@@ -110,6 +158,25 @@ class Contract(ReadonlyMixin, ModelSQL, ModelView):
                     (table.work, Index.Range()),
                     where=table.work != Null),
                 })
+        cls._buttons.update({
+                'progress_invoice': {},
+                'closing_invoice': {},
+                })
+
+    @classmethod
+    def view_attributes(cls):
+        closed = Eval('state') == 'closed'
+        # Hidden only there, for the server tells why it refuses
+        return super().view_attributes() + [
+            ('/form//group[@id="progress_invoice"]', 'states', {
+                    'invisible': closed,
+                    }, ['state']),
+            ('/form//group[@id="closing_invoice"]', 'states', {
+                    'invisible': closed | Bool(Eval('open_invoice')),
+                    }, ['state', 'open_invoice']),
+            ('/tree', 'visual',
+                If(Eval('state') == 'closed', 'muted', '')),
+            ]
 
     @classmethod
     def order_number(cls, tables):
@@ -131,10 +198,183 @@ class Contract(ReadonlyMixin, ModelSQL, ModelView):
     def default_by_hand(cls):
         return True
 
+    @classmethod
+    def default_state(cls):
+        return 'open'
+
     @fields.depends('company')
     def on_change_company(self):
         if self.company:
             self.currency = self.company.currency
+
+    @classmethod
+    def get_open_invoice(cls, contracts, name):
+        result = dict.fromkeys((c.id for c in contracts))
+        for invoice in cls.get_open_documents(contracts):
+            if not invoice.progress_credited_invoice:
+                result[invoice.progress_contract.id] = invoice.id
+        return result
+
+    @classmethod
+    def search_open_invoice(cls, name, clause):
+        nested = clause[0][len(name) + 1:]
+        operator, value, *model = clause[1:]
+        is_open = [
+            # Without it Tryton compares with those of no contract
+            ('progress_contract', '!=', None),
+            ('state', 'in', OPEN),
+            ('progress_credited_invoice', '=', None),
+            ]
+        if not nested and operator == '=' and value is None:
+            return [('invoices', 'not where', is_open)]
+        if not nested:
+            nested = 'rec_name' if isinstance(value, str) else 'id'
+        return [('invoices', 'where', [
+                    *is_open, (nested, operator, value, *model)])]
+
+    @classmethod
+    def get_sales(cls, contracts, name):
+        "Return the sales whose lines are items of the contracts"
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        Line = pool.get('account.invoice.line')
+        SaleLine = pool.get('sale.line')
+        cursor = Transaction().connection.cursor()
+        invoice = Invoice.__table__()
+        line = Line.__table__()
+        items = []
+        for sub_contracts in grouped_slice(contracts, SLICE):
+            cursor.execute(*line
+                .join(invoice, condition=line.invoice == invoice.id)
+                .select(
+                    invoice.progress_contract, line.origin,
+                    where=fields.SQL_OPERATORS['in'](
+                        invoice.progress_contract,
+                        [c.id for c in sub_contracts])
+                    & (line.progress_line == line.id)
+                    & line.origin.like('sale.line,%')))
+            items.extend(
+                (contract, int(origin.split(',')[1]))
+                for contract, origin in cursor)
+        result = {c.id: [] for c in contracts}
+        sale_lines = SaleLine.browse([l for _, l in items])
+        for (contract, _), line in zip(items, sale_lines):
+            if line.sale.id not in result[contract]:
+                result[contract].append(line.sale.id)
+        return result
+
+    @classmethod
+    def search_sales(cls, name, clause):
+        return [
+            ('invoices.lines.origin.sale' + clause[0][len(name):],
+                *clause[1:3], 'sale.line', *clause[3:]),
+            ]
+
+    @classmethod
+    def get_amounts(cls, contracts, names):
+        """
+        Return what is sold, billed and left of the contracts without taxes
+
+        The total of an item is the last that its live and open documents
+        show; what is billed of it is the sum of its live documents and what
+        was billed before them.
+        """
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        Line = pool.get('account.invoice.line')
+        cursor = Transaction().connection.cursor()
+        invoice = Invoice.__table__()
+        line = Line.__table__()
+        live = Invoice._live(invoice)
+        used = Case((live | invoice.state.in_(OPEN), 1), else_=0)
+        current = line.progress_current_amount
+        previous = line.progress_previous_amount
+        amounts = {}
+        for sub_contracts in grouped_slice(contracts, SLICE):
+            ranked = (invoice
+                .join(line, condition=line.invoice == invoice.id)
+                .select(
+                    invoice.progress_contract.as_('contract'),
+                    line.progress_line.as_('item'),
+                    used.as_('used'),
+                    line.progress_total_amount.as_('total'),
+                    (Case((live, current - previous), else_=0)
+                        + Case((line.progress_line == line.id, previous),
+                            else_=0)).as_('billed'),
+                    RowNumber(window=Window(
+                            [invoice.progress_contract, line.progress_line],
+                            order_by=[
+                                used.desc, invoice.progress_number.desc,
+                                line.id.desc])).as_('rank'),
+                    where=fields.SQL_OPERATORS['in'](
+                        invoice.progress_contract,
+                        [c.id for c in sub_contracts])
+                    & (line.progress_line != Null)))
+            items = ranked.select(
+                ranked.contract.as_('contract'),
+                Sum(Case((ranked.rank == 1, ranked.total), else_=0)).as_(
+                    'total'),
+                Sum(ranked.billed).as_('billed'),
+                group_by=[ranked.contract, ranked.item],
+                having=Max(ranked.used) == 1)
+            query = items.select(
+                items.contract,
+                Sum(items.total).as_('total'),
+                Sum(items.billed).as_('billed'),
+                group_by=items.contract)
+            if backend.name == 'sqlite':
+                sqlite_apply_types(query, [None, 'NUMERIC', 'NUMERIC'])
+            cursor.execute(*query)
+            amounts.update((id_, values) for id_, *values in cursor)
+        result = {n: {} for n in names}
+        for contract in contracts:
+            total, billed = map(
+                contract.currency.round,
+                amounts.get(contract.id, [Decimal(0)] * 2))
+            values = {
+                'total_amount': total,
+                'billed_amount': billed,
+                'remaining_amount': total - billed,
+                'progress': get_ratio(billed, total) if total else None,
+                }
+            for name in names:
+                result[name][contract.id] = values[name]
+        return result
+
+    @classmethod
+    def get_paid_amounts(cls, contracts, names):
+        "Return what is paid and to pay of the live documents with taxes"
+        documents = cls.get_documents(contracts)
+        result = {n: {} for n in names}
+        with without_check_access():
+            for contract in contracts:
+                zero = contract.currency.round(Decimal(0))
+                to_pay = sum(
+                    (d.amount_to_pay for d in documents[contract.id]), zero)
+                total = sum(
+                    (d.total_amount for d in documents[contract.id]), zero)
+                values = {
+                    'paid_amount': total - to_pay,
+                    'amount_to_pay': to_pay,
+                    }
+                for name in names:
+                    result[name][contract.id] = values[name]
+        return result
+
+    @classmethod
+    def get_state(cls, contracts, name):
+        closed = cls.get_closed(contracts)
+        return {
+            c.id: 'closed' if c.id in closed else 'open' for c in contracts}
+
+    @classmethod
+    def search_state(cls, name, clause):
+        _, operator, value = clause
+        Operator = fields.SQL_OPERATORS[operator]
+        table = cls.__table__()
+        state = Case((cls.is_closed(table.id), 'closed'), else_='open')
+        return [('id', 'in', table.select(
+                    table.id, where=Operator(state, value)))]
 
     def get_rec_name(self, name):
         return ' - '.join(filter(None, [
@@ -286,3 +526,52 @@ class Contract(ReadonlyMixin, ModelSQL, ModelView):
         default.setdefault('by_hand', True)
         default.setdefault('invoices')
         return super().copy(contracts, default=default)
+
+    @classmethod
+    @ModelView.button_action('project_progress_invoice.act_progress_invoice')
+    def progress_invoice(cls, contracts):
+        return {'res_id': [i.id for i in cls.bill(contracts)]}
+
+    @classmethod
+    @ModelView.button_action('project_progress_invoice.act_progress_invoice')
+    def closing_invoice(cls, contracts):
+        return {'res_id': [i.id for i in cls.bill(contracts, closing=True)]}
+
+    @classmethod
+    def bill(cls, contracts, closing=False):
+        """
+        Return an open invoice of each contract
+
+        It is the one that is open, else the next, else the first.  The
+        closing one is always new.
+        """
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        lock_together([*contracts, *(s for c in contracts for s in c.sales)])
+        invoices = []
+        for contract in contracts:
+            if not closing and contract.open_invoice:
+                invoices.append(contract.open_invoice)
+            elif document := contract.last_document:
+                invoices.extend(Invoice.create_next_progress(
+                        [document], closing=closing))
+            else:
+                contract.check_open()
+                invoice = contract.get_first_invoice()
+                invoice.progress_closing = closing
+                invoice.save()
+                invoices.append(invoice)
+        return invoices
+
+    def get_first_invoice(self):
+        "Return an invoice of the contract without lines"
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        invoice = Invoice(
+            type='out', company=self.company, currency=self.currency,
+            party=self.party, description=self.description,
+            reference=self.reference)
+        invoice.on_change_type()
+        invoice.progress = True
+        invoice.progress_contract = self
+        return invoice

@@ -22,13 +22,12 @@ from trytond.pool import Pool, PoolMeta
 from trytond.pyson import Bool, Eval, If, PYSONEncoder
 from trytond.tools import firstline, grouped_slice, sqlite_apply_types
 from trytond.transaction import Transaction, check_access, without_check_access
-from trytond.wizard import (
-    Button, StateAction, StateTransition, StateView, Wizard)
+from trytond.wizard import Button, StateTransition, StateView, Wizard
 
 from .billing import has_fixed_tax, set_base
 from .common import (
-    OPEN, SLICE, check_readonly, check_write_access, editable,
-    get_boolean_domain, let_readonly, lock_together, to_quantity)
+    OPEN, SLICE, check_readonly, check_write_access, editable, let_readonly,
+    lock_together, to_quantity)
 from .exceptions import (
     ProgressAccessError, ProgressChangedError, ProgressCompletedError,
     ProgressContractError, ProgressCreditError, ProgressLineError)
@@ -194,9 +193,11 @@ class Invoice(metaclass=PoolMeta):
             help="What is still to pay of the documents of the contract, this "
             "one included, with taxes."),
         'get_progress_documents')
-    progress_to_bill = fields.Function(
-        fields.Boolean("Contract to Bill"),
-        'get_progress_to_bill', searcher='search_progress_to_bill')
+    progress_last = fields.Function(
+        fields.Boolean(
+            "Last of the Contract",
+            help="If it is the last document of an open contract."),
+        'get_progress_last')
 
     del _progress_states
 
@@ -272,6 +273,10 @@ class Invoice(metaclass=PoolMeta):
             ('//page[@id="progress"]', 'states', {
                     'invisible': ~Eval('progress', False),
                     }, ['progress']),
+            # Hidden only there, for the server tells why it refuses
+            ('/form//group[@id="next_progress"]', 'states', {
+                    'invisible': ~Eval('progress_last', False),
+                    }, ['progress_last']),
             ]
 
     @classmethod
@@ -442,43 +447,34 @@ class Invoice(metaclass=PoolMeta):
         return self.total_amount - to_pay, to_pay
 
     @classmethod
-    def get_progress_to_bill(cls, invoices, name):
-        result = dict.fromkeys((i.id for i in invoices), False)
-        if any(i.progress for i in invoices):
-            to_bill = cls.search([
-                    ('id', 'in', [i.id for i in invoices]),
-                    (name, '=', True),
-                    ])
-            result.update(dict.fromkeys((i.id for i in to_bill), True))
-        return result
-
-    @classmethod
-    def search_progress_to_bill(cls, name, clause):
+    def get_progress_last(cls, invoices, name):
+        "Return if each is the last live document of an open contract"
         pool = Pool()
         Contract = pool.get('account.progress_contract')
+        result = dict.fromkeys((i.id for i in invoices), False)
+        cursor = Transaction().connection.cursor()
         table = cls.__table__()
         after = cls.__table__()
-
-        def is_document(invoice):
-            return (
-                invoice.state.in_(OPEN)
-                & (invoice.progress_credited_invoice == Null)
-                | cls._live(invoice))
-
-        query = table.select(table.id,
-            where=(table.progress_contract != Null)
-            & is_document(table)
-            & ~Exists(after.select(
-                    after.id,
-                    where=(
-                        after.progress_contract == table.progress_contract)
-                    & is_document(after)
-                    & ((after.progress_number > table.progress_number)
-                        | ((after.progress_number == table.progress_number)
-                            & (after.id > table.id)))))
-            & ~Contract.is_closed(table.progress_contract))
-        return get_boolean_domain(
-            clause, ('id', 'in', query), ('id', 'not in', query))
+        follows = (
+            (after.progress_number > table.progress_number)
+            | (after.progress_number == table.progress_number)
+            & (after.id > table.id))
+        for sub_invoices in grouped_slice([
+                    i for i in invoices
+                    if i.progress and i.state in {'posted', 'paid'}], SLICE):
+            cursor.execute(*table.select(
+                    table.id,
+                    where=fields.SQL_OPERATORS['in'](
+                        table.id, [i.id for i in sub_invoices])
+                    & cls._live(table)
+                    & ~Contract.is_closed(table.progress_contract)
+                    & ~Exists(after.select(
+                            after.id,
+                            where=(after.progress_contract
+                                == table.progress_contract)
+                            & follows & cls._live(after)))))
+            result.update((id_, True) for id_, in cursor)
+        return result
 
     def get_sales(self, name):
         pool = Pool()
@@ -3106,17 +3102,3 @@ class SetProgress(Wizard):
 
     def end(self):
         return 'reload'
-
-
-class OpenContract(Wizard):
-    __name__ = 'account.invoice.open_contract'
-    start_state = 'open_'
-    open_ = StateAction('project_progress_invoice.act_contract_documents')
-
-    def do_open_(self, action):
-        action['pyson_domain'] = PYSONEncoder().encode([
-                ('progress_contract', 'in', list({
-                            i.progress_contract.id for i in self.records
-                            if i.progress_contract})),
-                ])
-        return action, {}

@@ -18,7 +18,7 @@ from trytond.transaction import Transaction, without_check_access
 from .billing import RecordFunction
 from .common import OPEN, SLICE, ReadonlyMixin, lock_together, to_quantity
 from .exceptions import ProgressAccessError, ProgressImportError
-from .invoice import same_quantity
+from .progress import same_quantity
 
 
 @contextmanager
@@ -40,6 +40,15 @@ def without_documents(lines):
 
 class Sale(metaclass=PoolMeta):
     __name__ = 'sale.sale'
+
+    progress_contract = fields.Function(
+        fields.Many2One(
+            'account.progress_contract', "Contract",
+            states={
+                'invisible': ~Eval('progress_contract'),
+                },
+            help="The contract that bills the sale on progress."),
+        'get_progress_contract', searcher='search_progress_contract')
 
     @classmethod
     def __setup__(cls):
@@ -94,6 +103,56 @@ class Sale(metaclass=PoolMeta):
                 ],
             order=[('progress_number', 'ASC'), ('id', 'ASC')])
         return [i for i in invoices if not i.is_progress_refund]
+
+    @classmethod
+    def get_progress_contract(cls, sales, name):
+        """
+        Return the last contract of each sale, before those of which all
+        documents are cancelled
+        """
+        pool = Pool()
+        Invoice = pool.get('account.invoice')
+        InvoiceLine = pool.get('account.invoice.line')
+        SaleLine = pool.get('sale.line')
+        result = dict.fromkeys((s.id for s in sales))
+        sales = [
+            s for s in sales if s.invoice_method in {'progress', 'manual'}]
+        lines = SaleLine.search([
+                ('sale', 'in', [s.id for s in sales]),
+                ('type', '=', 'line'),
+                ]) if sales else []
+        cursor = Transaction().connection.cursor()
+        table = InvoiceLine.__table__()
+        contract_line = InvoiceLine.__table__()
+        invoice = Invoice.__table__()
+        used = Max(Case(
+                (Invoice._live(invoice) | invoice.state.in_(OPEN), 1),
+                else_=0))
+        contracts = defaultdict(list)
+        for sub_lines in grouped_slice(lines, SLICE):
+            origins = {str(l): l.sale.id for l in sub_lines}
+            cursor.execute(*table
+                .join(contract_line,
+                    condition=table.progress_line == contract_line.id)
+                .join(invoice, condition=table.invoice == invoice.id)
+                .select(
+                    contract_line.origin, used, invoice.progress_contract,
+                    where=fields.SQL_OPERATORS['in'](
+                        contract_line.origin, list(origins)),
+                    group_by=[
+                        contract_line.origin, invoice.progress_contract]))
+            for origin, used_, contract in cursor:
+                contracts[origins[origin]].append((used_, contract))
+        for sale, contracts in contracts.items():
+            _, result[sale] = max(contracts)
+        return result
+
+    @classmethod
+    def search_progress_contract(cls, name, clause):
+        return [
+            ('lines.invoice_lines.invoice.progress_contract'
+                + clause[0][len(name):], *clause[1:]),
+            ]
 
     def get_invoices(self, name):
         if not self.on_progress:
@@ -331,14 +390,14 @@ class Sale(metaclass=PoolMeta):
             with Transaction().set_context(skip_grouping=True):
                 invoice = self._get_invoice()
             invoice.progress = True
-            invoice.progress_contract = self._get_progress_contract()
+            invoice.progress_contract = self._begin_progress_contract()
             invoice.description = self.description
             invoice.save()
             self.__class__.import_progress([self], invoice)
             self.copy_resources_to(invoice)
         return invoice
 
-    def _get_progress_contract(self):
+    def _begin_progress_contract(self):
         "Return a new contract to bill the sale"
         pool = Pool()
         Contract = pool.get('account.progress_contract')

@@ -20,11 +20,11 @@ from unittest.mock import patch
 
 import trytond.config as config
 from stories import (
-    PAID, bill_after, bill_second, copy_invoice, create_same_invoices,
-    invoice_tasks, make_manual_invoice, make_next_invoice,
-    make_progress_invoice, post_manual_invoice, post_next_invoice,
-    read_manual_invoices, read_progress_invoices, read_residuals, save_line,
-    save_row, sum_residuals, type_percent, type_quantity, value_interventions)
+    bill_after, bill_second, copy_invoice, create_same_invoices, invoice_tasks,
+    make_manual_invoice, make_next_invoice, make_progress_invoice,
+    post_manual_invoice, post_next_invoice, read_manual_invoices,
+    read_progress_invoices, read_residuals, save_line, save_row, sum_residuals,
+    type_percent, type_quantity, value_interventions)
 from trytond import __series__, backend
 from trytond.cache import Cache
 from trytond.modules.account_invoice.invoice import Invoice
@@ -108,9 +108,6 @@ def get_rows(few, many, invoices):
         get_contract_row(few, invoices),
         Row("List and forms", few, "of plain invoices", 1.15,
             partial(read_progress_invoices, contracts, few // contracts),
-            partial(read_manual_invoices, few)),
-        Row("List and forms without paid", few, "of plain invoices", 1.15,
-            partial(read_progress_invoices, contracts, few // contracts, PAID),
             partial(read_manual_invoices, few)),
         Row("Value interventions", many, "create the same invoices", 1.30,
             partial(value_interventions, many // few, few),

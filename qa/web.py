@@ -129,6 +129,14 @@ def test_contract(sao):
     sao.select_tab("Posted")
     sao.screenshot('progress-invoices')
 
+    sao.open_menu("Financial", "Invoices", "Contracts")
+    sao.select_tab("To Bill")
+    sao.screenshot('contracts')
+    sao.open_row("Annex")
+    assert sao.read('billed_amount') == '1,500.00'
+    assert sao.read('remaining_amount') == '0.00'
+    sao.screenshot('contract')
+
     before = sao.clicks
     bill_ordinary(
         sao, ('7', "Door, fitted", '100'), ('20', "Painting", '12.50'))

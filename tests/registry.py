@@ -1,13 +1,15 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
 """What the module adds, read from the pool that a new model extends"""
+from proteus import Model
 from proteus.config import get_config
 from trytond.model import ModelStorage, ModelView, fields
 from trytond.pool import Pool
+from trytond.pyson import PYSONDecoder
 
 __all__ = [
     'call', 'get_pool', 'get_models', 'get_added', 'get_buttons',
-    'get_fields', 'is_of_module']
+    'get_fields', 'is_of_module', 'get_related']
 
 MODULE = 'trytond.modules.project_progress_invoice'
 
@@ -68,3 +70,19 @@ def get_fields(Model):
         and (added or is_of_module([
                     c for c in Model.__mro__
                     if isinstance(c.__dict__.get(n), fields.Field)][-1]))}
+
+
+def get_related(record, name):
+    "Return the records that the relate of the record opens"
+    model = record.__class__.__name__
+    action, = [
+        a for a in call(
+            'ir.action.keyword', 'get_keyword', 'form_relate',
+            (model, record.id))
+        if a['name'] == name]
+    domain = PYSONDecoder({
+            'active_model': model,
+            'active_id': record.id,
+            'active_ids': [record.id],
+            }).decode(action['pyson_domain'])
+    return Model.get(action['res_model']).find(domain)

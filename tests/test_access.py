@@ -321,6 +321,7 @@ def test_only_buttons_are_exposed():
         ('project.advance_invoice', 'get_billing_invoices'),
         ('project.intervention', '_set_invoiced'),
         ('project.intervention', 'update_billing'),
+        ('account.progress_contract', 'bill'),
         ('account.invoice', 'credit'),
         ('account.invoice', 'create_next_progress'),
         ('account.invoice', 'cancel_advances'),

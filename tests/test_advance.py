@@ -1276,10 +1276,6 @@ def test_what_is_to_bill_is_searched(project):
     assert Advance.find([mine, ('billed', '=', True)]) == [advance, billed]
     post_credit(invoice)
     check()
-    Invoice = Model.get('account.invoice')
-    assert Invoice.find([('progress_to_bill', 'in', [])]) == []
-    assert len(Invoice.find([('progress_to_bill', 'not in', [])])) == len(
-        Invoice.find([]))
 
 
 def test_random_visits(account, project):

@@ -26,7 +26,7 @@ ROWS = [
     "Percent typed", "Percent typed", "Percent typed",
     "Row of Progress Lines saved", "Row of Progress Lines saved",
     "After n invoices, make and post", "List and forms",
-    "List and forms without paid", "Value interventions",
+    "Value interventions",
     "Residuals of advances",
     "Invoice tasks with an advance"]
 

@@ -239,9 +239,11 @@ def test_read_only_fields_are_not_created(project, user):
             'unit_price': Decimal(1)},
         'sale.line': {
             'sale': sale.id, 'quantity': 1., 'unit_price': Decimal(1)},
+        'account.progress_contract': {'party': invoice.party.id},
         }
     records = {r.__class__.__name__: r for r in [
             create_advance(project), intervention, invoice, sale.lines[0],
+            create('account.progress_contract', party=invoice.party.id),
             create('project.intervention.request', work=project.id)]}
     records['account.invoice.line'] = invoice.lines[0]
     tried = 0

@@ -257,3 +257,24 @@ def test_deposit_account_of_another_company_is_not_set(records, company):
         seen = Model.get('project.type')(type_.id)
         assert seen.advance_account is None
         assert not seen.advance_accounts
+
+
+def test_contracts_of_each_company_have_their_sequence(records, company):
+    Configuration = Model.get('account.configuration')
+    party = get('party.party', "Customer").id
+    with user_of(*GROUPS, "Accounting Administration", company=company):
+        configuration = Configuration(1)
+        shared = configuration.progress_contract_sequence
+        sequence = Model.get('ir.sequence')(
+            name="Own", prefix="OWN-", company=company.__class__(company.id),
+            sequence_type=shared.sequence_type)
+        sequence.save()
+        configuration.progress_contract_sequence = sequence
+        configuration.save()
+        contract = create('account.progress_contract', party=party)
+        assert contract.number == 'OWN-1'
+        configuration.progress_contract_sequence = shared
+        configuration.save()
+    assert Configuration(1).progress_contract_sequence == shared
+    contract = create('account.progress_contract', party=party)
+    assert not contract.number.startswith('OWN-')

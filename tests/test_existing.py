@@ -67,7 +67,7 @@ STORY = """
     from trytond.modules.project_progress_invoice.tests.tools import *
 
     Advance = Model.get('project.advance_invoice')
-    Invoice = Model.get('account.invoice')
+    Contract = Model.get('account.progress_contract')
     Sale = Model.get('sale.sale')
 
     sale = create_sale((10, '100'), (3, '33.33'))
@@ -85,7 +85,10 @@ STORY = """
     sale.reload()
     assert [l.progress_billed_quantity for l in sale.lines] == [5, 1.5]
     assert len(sale.invoices) == 5
-    assert credit_note in Invoice.find([('progress_to_bill', '=', True)])
+    contract, = Contract.find([
+        ('sales', '=', sale.id), ('state', '=', 'open'),
+        ('open_invoice', '=', None)])
+    assert contract == sale.progress_contract
     closing, = credit_note.click('closing_progress_invoice')
     closing.click('post')
     sale.reload()

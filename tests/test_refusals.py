@@ -390,7 +390,8 @@ def test_previous_of_other_company():
     company.save()
     try:
         refuse_previous(
-            first, first, company, draft=draft, company=company.id)
+            first, first.progress_contract, company, draft=draft,
+            company=company.id)
     finally:
         company.delete()
 
@@ -398,7 +399,8 @@ def test_previous_of_other_company():
 def test_previous_of_other_currency():
     first = post_first(.5)
     currency = get_currency('EUR')
-    refuse_previous(first, first, currency, currency=currency.id)
+    refuse_previous(
+        first, first.progress_contract, currency, currency=currency.id)
 
 
 def test_previous_draft():

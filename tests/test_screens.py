@@ -14,7 +14,7 @@ from trytond.modules.project_progress_invoice.exceptions import (
 from trytond.pyson import PYSONDecoder
 
 from .refused import refused
-from .registry import call
+from .registry import call, get_related
 from .tools import (
     create_advance, create_intervention, create_invoice, create_project,
     create_project_type, create_sale, next_invoice, sell_advance, set_current,
@@ -318,21 +318,12 @@ def test_ratio_of_the_contract():
     assert not create_invoice((1, '10'), progress=False).progress_ratio
 
 
-def test_documents_of_the_contract():
-    invoice = create_invoice((10, '100'))
-    set_current(invoice, .5)
-    invoice.click('post')
-    new = next_invoice(invoice, .8)
-    create_invoice((10, '100'))
-    wizard = Wizard('account.invoice.open_contract', [invoice])
-    assert set(wizard.actions[0]) == {invoice, new}
-
-
 def test_tabs_with_counts():
     Window = Model.get('ir.action.act_window')
     for name, tabs in [
             ("Progress Invoices",
-                ["Draft", "Validated", "Posted", "To Bill", "Closed", "All"]),
+                ["Draft", "Validated", "Posted", "All"]),
+            ("Contracts", ["To Bill", "In Draft", "Closed", "All"]),
             ("Advance Invoices", ["To Bill", "Residual", "Used Up", "All"]),
             ("Interventions", ["Planned", "Done", "Invoiced", "All"]),
             ]:
@@ -340,22 +331,6 @@ def test_tabs_with_counts():
             w for w in Window.find([('name', '=', name)])
             if w.act_window_domains]
         assert [d.name for d in window.act_window_domains] == tabs
-
-
-def get_related(record, name):
-    "Return the records that the relate of the record opens"
-    model = record.__class__.__name__
-    action, = [
-        a for a in call(
-            'ir.action.keyword', 'get_keyword', 'form_relate',
-            (model, record.id))
-        if a['name'] == name]
-    domain = PYSONDecoder({
-            'active_model': model,
-            'active_id': record.id,
-            'active_ids': [record.id],
-            }).decode(action['pyson_domain'])
-    return Model.get(action['res_model']).find(domain)
 
 
 def test_relates_of_what_a_project_bills():
