@@ -31,12 +31,15 @@ from .common import (
 from .exceptions import (
     ProgressAccessError, ProgressChangedError, ProgressCompletedError,
     ProgressContractError, ProgressCreditError, ProgressLineError)
+from .progress import Item, get_part, get_ratio, same_quantity
 
 Billed = namedtuple('Billed', ['quantity', 'amount', 'unit_price', 'line'])
-
-
-def same_quantity(a, b):
-    return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-10)
+# What was billed of the items, the total of those that are credited, what
+# the ordinary invoices of manual sales billed and what is left to credit
+BilledBefore = namedtuple(
+    'BilledBefore', ['contract', 'totals', 'ordinary', 'creditable'])
+# A line as it is saved, with the values set on it, and the values
+Change = namedtuple('Change', ['line', 'record', 'values'])
 
 
 def has_tax_on_tax(taxes):
@@ -61,27 +64,6 @@ def point_to_self(records, name):
                 cache[cls.__name__].pop(record.id, None)
 
 
-def add_values(result, extras):
-    """
-    Return the result of _before_write with the extra values of the records
-
-    extras has for each pair of records and values a dictionary of the values
-    by id of the records that do not have the values of the others.
-    """
-    ids, field_names, on_write, triggers, *args = result
-    actions = iter(args)
-    args = []
-    for (records, values), extra in zip(zip(actions, actions), extras):
-        others = [r for r in records if r.id not in extra]
-        if others or not extra:
-            args.extend([others, values])
-        for record in records:
-            if record.id in extra:
-                args.extend([[record], {**values, **extra[record.id]}])
-                field_names |= extra[record.id].keys()
-    return ids, field_names, on_write, triggers, *args
-
-
 def format_percent(ratio):
     "Return the percents of the ratio as the user types them"
     return f'{ratio * 100:.10g}'
@@ -103,7 +85,10 @@ class Invoice(metaclass=PoolMeta):
         help="Check to bill the progress of the lines.")
     progress_contract = fields.Many2One(
         'account.progress_contract', "Contract", ondelete='RESTRICT',
-        readonly=True, states=_progress_states,
+        states={
+            **_progress_states,
+            **editable(False),
+            },
         help="The contract that is billed.")
     previous_progress_invoice = fields.Many2One(
         'account.invoice', "Previous Progress Invoice", ondelete='RESTRICT',
@@ -128,7 +113,11 @@ class Invoice(metaclass=PoolMeta):
         help="The last document of the contract that is continued.\n"
         "The lines of the contract are added when it is saved.")
     progress_number = fields.Integer(
-        "Progress Number", readonly=True, states=_progress_states)
+        "Progress Number",
+        states={
+            **_progress_states,
+            **editable(False),
+            })
     progress_closing = fields.Boolean(
         "Closing Invoice",
         states={
@@ -140,9 +129,10 @@ class Invoice(metaclass=PoolMeta):
         help="Check to bill all that is left and to close the contract.")
     progress_credited_invoice = fields.Many2One(
         'account.invoice', "Credited Progress Invoice",
-        ondelete='RESTRICT', readonly=True,
+        ondelete='RESTRICT',
         states={
             'invisible': ~Eval('progress_credited_invoice'),
+            **editable(False),
             })
     progress_invoices = fields.Function(
         fields.Many2Many(
@@ -398,7 +388,7 @@ class Invoice(metaclass=PoolMeta):
                     'progress_current_amount': current,
                     'progress_remaining_amount': total - current,
                     'progress_ratio': (
-                        Line.get_progress_ratio(current, total)
+                        get_ratio(current, total)
                         if total else None),
                     }
                 for name in names:
@@ -630,55 +620,6 @@ class Invoice(metaclass=PoolMeta):
     def _is_billing(self):
         return super()._is_billing or self.progress
 
-    @classmethod
-    def _before_create(cls, vlist):
-        check_write_access(cls, 'create', *vlist)
-        for values in vlist if Transaction().check_access else []:
-            check_readonly(cls, cls._readonly_fields, values)
-            if (values.get('progress')
-                    or values.get('previous_progress_invoice')):
-                check_readonly(cls, cls._live_fields, values)
-        vlist = super()._before_create(vlist)
-        with without_check_access():
-            for values in vlist:
-                if (values.get('progress')
-                        or values.get('previous_progress_invoice')):
-                    cls._chain_progress(values)
-        return vlist
-
-    @classmethod
-    def _before_write(cls, *args):
-        check_write_access(cls, 'write', *args[1::2])
-        # Derive first because what is read after super would stay in cache
-        extras = []
-        actions = iter(args)
-        for records, values in zip(args[::2], args[1::2]):
-            if not Transaction().check_access:
-                break
-            check_readonly(cls, cls._readonly_fields, values, records)
-            if values.keys() & cls._live_fields:
-                with without_check_access():
-                    billing = [
-                        i for i in cls.browse(records) if i._is_billing]
-                check_readonly(cls, cls._live_fields, values, billing)
-        update = Transaction().context.get('_progress_update', False)
-        with without_check_access():
-            for invoices, values in zip(actions, actions):
-                extra = {}
-                if values.keys() & set(cls._contract_fields):
-                    for invoice in invoices:
-                        contract = invoice.progress_contract
-                        if contract and contract.invoices != (invoice,):
-                            invoice.check_progress_parties(values)
-                if (values.keys() & {'progress', 'previous_progress_invoice'}
-                        and not update):
-                    for invoice in invoices:
-                        if invoice.is_modifiable:
-                            extra[invoice.id] = i_values = values.copy()
-                            invoice._change_progress(i_values)
-                extras.append(extra)
-        return add_values(super()._before_write(*args), extras)
-
     def _change_progress(self, values):
         "Complete the values which change the place in a contract"
         if self.progress_credited_invoice:
@@ -730,11 +671,22 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def create(cls, vlist):
-        with Transaction().set_context(_progress_invoice=True):
-            invoices = super().create(vlist)
+        check_write_access(cls, 'create', *vlist)
+        vlist = [v.copy() for v in vlist]
         chained = [
             bool(v.get('progress') or v.get('previous_progress_invoice'))
             for v in vlist]
+        for values, progress in zip(vlist, chained):
+            if Transaction().check_access:
+                check_readonly(cls, cls._readonly_fields, values)
+                if progress:
+                    check_readonly(cls, cls._live_fields, values)
+        with without_check_access():
+            for values, progress in zip(vlist, chained):
+                if progress:
+                    cls._chain_progress(values)
+        with Transaction().set_context(_progress_invoice=True):
+            invoices = super().create(vlist)
         if any(chained):
             with without_check_access():
                 for invoice in cls.browse([
@@ -748,17 +700,27 @@ class Invoice(metaclass=PoolMeta):
         return invoices
 
     @classmethod
-    def write(cls, invoices, values, *args):
+    def write(cls, *args):
         pool = Pool()
         Contract = pool.get('account.progress_contract')
         update = Transaction().context.get('_progress_update', False)
-        left = cls._get_contracts_left(invoices, values, *args)
+        check_write_access(cls, 'write', *args[1::2])
+        for invoices, values in zip(args[::2], args[1::2]):
+            if Transaction().check_access:
+                check_readonly(cls, cls._readonly_fields, values, invoices)
+                if values.keys() & cls._live_fields:
+                    with without_check_access():
+                        billing = [
+                            i for i in cls.browse(invoices) if i._is_billing]
+                    check_readonly(cls, cls._live_fields, values, billing)
+        left = cls._get_contracts_left(*args)
+        with without_check_access():
+            actions = cls._chain_written(args, update)
         with Transaction().set_context(_progress_invoice=True):
-            super().write(invoices, values, *args)
+            super().write(*actions)
         if left:
             Contract.delete_unused(left)
-        actions = iter((invoices, values, *args))
-        for invoices, values in zip(actions, actions):
+        for invoices, values in zip(args[::2], args[1::2]):
             if values.keys() & set(cls._contract_fields):
                 with without_check_access():
                     cls._follow_draft(cls.browse(invoices), values)
@@ -775,6 +737,29 @@ class Invoice(metaclass=PoolMeta):
                         invoice._reset_contract_lines()
                     if values.get('progress_closing'):
                         invoice._close_lines()
+
+    @classmethod
+    def _chain_written(cls, args, update):
+        "Return the arguments of write with the place of each in its contract"
+        actions = []
+        for invoices, values in zip(args[::2], args[1::2]):
+            if values.keys() & set(cls._contract_fields):
+                for invoice in invoices:
+                    contract = invoice.progress_contract
+                    if contract and contract.invoices != (invoice,):
+                        invoice.check_progress_parties(values)
+            if update or not (
+                    values.keys() & {'progress', 'previous_progress_invoice'}):
+                actions.extend((invoices, values))
+                continue
+            others = [i for i in invoices if not i.is_modifiable]
+            if others or not invoices:
+                actions.extend((others, values))
+            for invoice in invoices:
+                if invoice not in others:
+                    actions.extend(([invoice], values.copy()))
+                    invoice._change_progress(actions[-1])
+        return actions
 
     @classmethod
     def _get_contracts_left(cls, *args):
@@ -1410,7 +1395,7 @@ class InvoiceLine(metaclass=PoolMeta):
 
     progress_line = fields.Many2One(
         'account.invoice.line', "Contract Line",
-        ondelete='RESTRICT', readonly=True,
+        ondelete='RESTRICT', states=editable(False),
         help="The line that brought the item in the contract.")
     progress_lines = fields.One2Many(
         'account.invoice.line', 'progress_line', "Progress Lines",
@@ -1434,26 +1419,27 @@ class InvoiceLine(metaclass=PoolMeta):
         "Progress Completed",
         help="Check to bill no more of the line.")
     progress_total_amount = Monetary(
-        "Total Amount", currency='currency', digits='currency', readonly=True)
+        "Total Amount",
+        currency='currency', digits='currency', states=editable(False))
     progress_previous_amount = Monetary(
         "Previous Amount",
-        currency='currency', digits='currency', readonly=True)
+        currency='currency', digits='currency', states=editable(False))
     progress_current_amount = Monetary(
         "Current Amount",
-        currency='currency', digits='currency', readonly=True)
+        currency='currency', digits='currency', states=editable(False))
     progress_previous_price = Monetary(
         "Previous Unit Price",
-        currency='currency', digits=price_digits, readonly=True,
+        currency='currency', digits=price_digits, states=editable(False),
         help="The unit price at which it was billed before.")
     progress_sale_price = Monetary(
         "Sale Unit Price",
-        currency='currency', digits=price_digits, readonly=True,
+        currency='currency', digits=price_digits, states=editable(False),
         help="The unit price of the line of the sale.")
     progress_credit_quantity = fields.Float(
-        "Creditable Quantity", readonly=True)
+        "Creditable Quantity", states=editable(False))
     progress_credit_amount = Monetary(
         "Creditable Amount",
-        currency='currency', digits='currency', readonly=True)
+        currency='currency', digits='currency', states=editable(False))
     progress_name = fields.Function(
         fields.Char("Item", help="The text of the line or its product."),
         'on_change_with_progress_name')
@@ -1671,7 +1657,9 @@ class InvoiceLine(metaclass=PoolMeta):
         'progress_total_quantity', 'progress_previous_quantity',
         'progress_previous', 'progress_current_quantity', 'progress_current',
         'progress_line',
-        methods=['get_progress_quantity', 'on_change_with_amount'])
+        methods=[
+            'get_progress_quantity', '_progress_item',
+            'on_change_with_amount'])
     def _on_change_progress(self):
         if self.progress_total_quantity is None:
             # It will be the quantity
@@ -1694,17 +1682,39 @@ class InvoiceLine(metaclass=PoolMeta):
                     self.progress_current_quantity]):
             # It is refused when saved
             return
-        total = to_quantity(self.progress_total_quantity)
-        previous = to_quantity(self.progress_previous_quantity)
+        item = self._progress_item
         current = to_quantity(self.progress_current_quantity)
-        self.quantity = float(current - previous)
-        self.progress_previous = self.get_progress_ratio(previous, total)
-        self.progress_current = self.get_progress_ratio(current, total)
+        self.quantity = float(item.get_billed_quantity(current))
+        self.progress_previous = item.get_ratio(item.previous)
+        self.progress_current = item.get_ratio(current)
         self.amount = self.on_change_with_amount()
 
-    @classmethod
-    def get_progress_ratio(cls, quantity, total):
-        return round(float(quantity) / float(total), 4) if total else 0.
+    @property
+    @fields.depends(
+        'unit_price', 'invoice', '_parent_invoice.currency', 'currency',
+        'progress_total_quantity', 'progress_previous_quantity',
+        'progress_previous_amount', 'progress_previous_price',
+        'progress_credit_quantity', 'progress_credit_amount',
+        'progress_line')
+    def _progress_item(self):
+        "The Item that the figures of the line tell"
+        currency = self.invoice.currency if self.invoice else self.currency
+        item = Item(
+            to_quantity(self.progress_total_quantity),
+            self.unit_price or Decimal(0),
+            currency.round if currency else Decimal,
+            to_quantity(self.progress_previous_quantity),
+            self.progress_previous_amount or Decimal(0),
+            self.progress_previous_price)
+        if (not self.progress_line
+                or (self.progress_line.id == self.id
+                    and self.progress_previous_price is not None)):
+            item = item.bill_before()
+        if self.progress_credit_quantity is not None:
+            item = item._replace(creditable=(
+                    to_quantity(self.progress_credit_quantity),
+                    self.progress_credit_amount or Decimal(0)))
+        return item
 
     @fields.depends('progress_total_quantity')
     def get_progress_quantity(self, ratio):
@@ -1714,8 +1724,8 @@ class InvoiceLine(metaclass=PoolMeta):
         if (self.progress_total_quantity is None
                 or not math.isfinite(self.progress_total_quantity)):
             return
-        return float(
-            to_quantity(self.progress_total_quantity) * to_quantity(ratio))
+        return float(get_part(
+                to_quantity(ratio), to_quantity(self.progress_total_quantity)))
 
     # The fields to type in the list to enter the progress
     _entered_fields = [
@@ -1796,43 +1806,19 @@ class InvoiceLine(metaclass=PoolMeta):
         self._on_change_progress()
 
     @fields.depends(
-        'type', 'unit_price', 'invoice', '_parent_invoice.currency',
-        'currency', 'progress_previous_quantity', 'progress_previous_amount',
-        'progress_previous_price', 'progress_current_quantity',
-        'progress_credit_quantity', 'progress_credit_amount',
-        'progress_line')
+        'type', 'progress_total_quantity', 'progress_previous_quantity',
+        'progress_current_quantity', methods=['_progress_item'])
     def on_change_with_amount(self):
         amount = super().on_change_with_amount()
         if self.type == 'line' and self.progress_current_quantity is not None:
-            currency = self.invoice.currency if self.invoice else self.currency
-            current = self.progress_current_quantity
-            previous = self.progress_previous_quantity or 0
-            price = self.unit_price or Decimal(0)
-            billed = self.progress_previous_amount or Decimal(0)
-            if not math.isfinite(current) or not math.isfinite(previous):
+            quantities = [
+                self.progress_total_quantity, self.progress_previous_quantity,
+                self.progress_current_quantity]
+            if not all(math.isfinite(q or 0) for q in quantities):
                 # It is refused when saved
-                return billed - billed
-            if (not self.progress_line
-                    or (self.progress_line.id == self.id
-                        and self.progress_previous_price is not None)):
-                # Work billed before Tryton has the price of the line
-                billed = to_quantity(previous) * price
-                if currency:
-                    billed = currency.round(billed)
-            if (self.progress_credit_quantity is not None
-                    and same_quantity(
-                        previous - current, self.progress_credit_quantity)):
-                # What is credited in full is credited to the cent
-                amount = -(self.progress_credit_amount or Decimal(0))
-            elif (same_quantity(current, previous)
-                    and self.progress_previous_price in {None, price}):
-                # What does not move bills nothing
-                amount = billed - billed
-            else:
-                amount = to_quantity(current) * price
-                if currency:
-                    amount = currency.round(amount)
-                amount -= billed
+                return Decimal(0)
+            amount = self._progress_item.get_amount(
+                to_quantity(self.progress_current_quantity))
         return amount
 
     @property
@@ -2097,7 +2083,7 @@ class InvoiceLine(metaclass=PoolMeta):
         lines = [l for l in lines if l.progress_line]
         if not lines:
             return
-        derived = cls._derive_progress(
+        derived = cls.derive_progress(
             [(l, {'progress_completed': l.progress_completed})
                 for l in lines], check=False)
         for line, values in zip(lines, derived):
@@ -2135,7 +2121,7 @@ class InvoiceLine(metaclass=PoolMeta):
     def check_progress(cls, lines, excluded):
         "Check the figures of the lines against the live documents"
         lines = [l for l in lines if l.progress_line]
-        derived = cls._derive_progress(
+        derived = cls.derive_progress(
             [(l, {'progress_completed': l.progress_completed})
                 for l in lines], excluded=excluded)
         for line, values in zip(lines, derived):
@@ -2176,61 +2162,60 @@ class InvoiceLine(metaclass=PoolMeta):
         'progress_credit_amount'}
 
     @classmethod
-    def _before_create(cls, vlist):
+    def create(cls, vlist):
         check_write_access(cls, 'create', *vlist)
         cls._check_new_row()
         for values in vlist if Transaction().check_access else []:
             check_readonly(cls, cls._readonly_fields, values)
-        vlist = super()._before_create(vlist)
         with without_check_access():
-            return cls._derive_progress([(None, v) for v in vlist])
+            vlist = cls.derive_progress([(None, v) for v in vlist])
+        return super().create(vlist)
 
     @classmethod
-    def _before_write(cls, *args):
+    def write(cls, *args):
         check_write_access(cls, 'write', *args[1::2])
-        # Derive first because what is read after super would stay in cache
+        for lines, values in zip(args[::2], args[1::2]):
+            if Transaction().check_access:
+                check_readonly(cls, cls._readonly_fields, values, lines)
+            cls._check_draft(lines, values)
+        with without_check_access():
+            args = cls._derive_written(args)
+        super().write(*args)
+
+    @classmethod
+    def _derive_written(cls, args):
+        "Return the arguments of write with what derives from the values"
         pool = Pool()
         Invoice = pool.get('account.invoice')
-        for records, values in zip(args[::2], args[1::2]):
-            if Transaction().check_access:
-                check_readonly(cls, cls._readonly_fields, values, records)
-            cls._check_draft(records, values)
-        extras = []
-        changes = []
-        actions = iter(args)
-        with without_check_access():
-            for lines, values in zip(actions, actions):
-                extras.append({})
-                if not values.keys() & cls._progress_depends:
-                    continue
-                empty = dict.fromkeys(
-                    values.keys() & set(_ProgressDeriver.stored))
-                moved_to = (
-                    Invoice(values['invoice']) if values.get('invoice')
-                    else None)
-                if 'invoice' in values and not moved_to:
-                    cls._check_removed(lines)
-                for line in lines:
-                    invoice = moved_to or line.invoice
-                    if (line.progress_current_quantity is not None
-                            or (invoice
-                                and invoice.progress
-                                and invoice.is_modifiable)):
-                        changes.append((line, values))
-                        extras[-1][line.id] = None
-                    elif empty:
-                        extras[-1][line.id] = empty
-            if changes:
-                update = Transaction().context.get('_progress_update', False)
-                derived = iter(cls._derive_progress(
-                        changes, check=not update))
-                for values, extra in zip(args[1::2], extras):
-                    for id_ in extra:
-                        if extra[id_] is None:
-                            extra[id_] = {
-                                n: v for n, v in next(derived).items()
-                                if n not in values or values[n] != v}
-        return add_values(super()._before_write(*args), extras)
+        changes, actions = [], []
+        for lines, values in zip(args[::2], args[1::2]):
+            if not values.keys() & cls._progress_depends:
+                actions.extend((lines, values))
+                continue
+            moved_to = (
+                Invoice(values['invoice']) if values.get('invoice') else None)
+            if 'invoice' in values and not moved_to:
+                cls._check_removed(lines)
+            others = []
+            for line in lines:
+                invoice = moved_to or line.invoice
+                if (line.progress_current_quantity is not None
+                        or (invoice
+                            and invoice.progress
+                            and invoice.is_modifiable)):
+                    changes.append((line, values))
+                else:
+                    others.append(line)
+            if others or not lines:
+                actions.extend((others, {
+                            n: v if n not in cls._progress_figures else None
+                            for n, v in values.items()}))
+        if changes:
+            update = Transaction().context.get('_progress_update', False)
+            for (line, _), values in zip(
+                    changes, cls.derive_progress(changes, check=not update)):
+                actions.extend(([line], values))
+        return actions
 
     # The fields of progress to type
     _typed_fields = {
@@ -2262,37 +2247,411 @@ class InvoiceLine(metaclass=PoolMeta):
                         line=line.rec_name,
                         invoice=line.invoice.rec_name))
 
+    # The fields that are empty on a line which is not on progress
+    _progress_figures = [
+        'progress_line', 'progress_total_quantity',
+        'progress_previous_quantity', 'progress_previous',
+        'progress_current_quantity', 'progress_current',
+        'progress_total_amount', 'progress_previous_amount',
+        'progress_current_amount', 'progress_previous_price',
+        'progress_sale_price', 'progress_credit_quantity',
+        'progress_credit_amount']
+
     @classmethod
-    def _derive_progress(cls, changes, check=True, excluded=()):
+    def derive_progress(cls, changes, check=True, excluded=()):
         """
         Return for each tuple of line and values of changes the values
-        completed by all the figures that derive from them.
+        completed by all the figures that derive from them
 
         The line is None when it is created.  Without check, the current
-        quantity is kept as near as possible when the previous changed.
+        quantity is kept as near as possible when the previous changed.  What
+        the excluded documents bill does not count.
+        """
+        work, new = [], []
+        changes = cls._set_typed(changes)
+        for change in changes:
+            line, record, values = change
+            if record.is_progress_work:
+                work.append(change)
+            elif line and line.progress_current_quantity is not None:
+                values.update(dict.fromkeys(cls._progress_figures))
+            else:
+                values.update(dict.fromkeys(
+                        values.keys() & set(cls._progress_figures)))
+            if not line and record.invoice and record.invoice.progress:
+                new.append(change)
+        if work:
+            billed = cls._get_billed_before(work, check, excluded)
+            cls._check_items(work, billed)
+            for line, record, values in work:
+                record._derive_progress(line, values, billed, check)
+        cls._place_last(new)
+        return [values for _, _, values in changes]
+
+    @classmethod
+    def _set_typed(cls, changes):
+        """
+        Return for each tuple of line and values of changes the line as it is
+        saved, a record with the values set and a copy of the values
         """
         pool = Pool()
         Invoice = pool.get('account.invoice')
+        names = cls._progress_depends | {'product', 'description'}
+        ids = [l.id for l, _ in changes if l]
+        # Together to be read together
+        lines, records = iter(cls.browse(ids)), iter(cls.browse(ids))
         result = []
-        # Browse the lines together to read them together
-        lines = {l.id: l for l in cls.browse([l.id for l, _ in changes if l])}
-        changes = [(lines[l.id] if l else None, v.copy()) for l, v in changes]
+        for line, values in changes:
+            if line:
+                line, record = next(lines), next(records)
+            else:
+                record = cls(**dict.fromkeys(names))
+                record.type = 'line'
+            for name in names & values.keys():
+                setattr(record, name, values[name])
+            result.append(Change(line, record, values.copy()))
         invoices = {
             i.id: i for i in Invoice.browse(list({
-                        _ProgressDeriver.get(l, v, 'invoice')
-                        for l, v in changes} - {None}))}
-        if not any(
-                i.progress or (l and l.progress_current_quantity is not None)
-                for i in invoices.values() for l, _ in changes):
-            # An ordinary line has no figures
-            return [
-                v | dict.fromkeys(v.keys() & set(_ProgressDeriver.stored))
-                for _, v in changes]
-        deriver = _ProgressDeriver(
-            cls, invoices, changes, check=check, excluded=excluded)
-        for line, values in changes:
-            result.append(deriver.derive(line, values))
+                        r.invoice.id for _, r, _ in result if r.invoice}))}
+        for _, record, _ in result:
+            if record.invoice:
+                record.invoice = invoices[record.invoice.id]
         return result
+
+    @property
+    def is_carried(self):
+        "If it continues or credits an item of the contract"
+        return bool(self.progress_line) and self.progress_line != self
+
+    @property
+    def is_progress_work(self):
+        """
+        If it bills an item of a contract
+
+        A deposit, what is held back and what is recalled are no work, nor is
+        what comes from another invoice, unless a credit note credits it.
+        """
+        if (not self.invoice
+                or not self.invoice.progress
+                or self.type != 'line'
+                or (self.account
+                    and self.account.type
+                    and self.account.type.deposit)):
+            return False
+        if isinstance(self.origin, self.__class__):
+            return bool(
+                self.invoice.progress_credited_invoice and self.is_carried)
+        return True
+
+    @classmethod
+    def _get_billed_before(cls, work, check, excluded):
+        "Return what was billed before the work, in contracts and by sales"
+        pool = Pool()
+        Sale = pool.get('sale.sale')
+        SaleLine = pool.get('sale.line')
+        brought_in, new = set(), defaultdict(set)
+        for line, record, values in work:
+            if isinstance(record.origin, SaleLine) and not record.is_carried:
+                brought_in.add(record.origin)
+                # What is posted is checked as if it were new
+                if excluded or record._is_new(line, values):
+                    new[record.invoice].add(record.origin)
+        for invoice, sale_lines in new.items():
+            if check:
+                Sale.check_progress_import(
+                    {l.sale for l in sale_lines}, invoice)
+            if excluded:
+                continue
+            # What is already in the contract is carried
+            contract_lines = cls.get_contract_lines(sale_lines, invoice)
+            for line, record, values in work:
+                if (not line
+                        and record.invoice == invoice
+                        and not record.progress_line
+                        and record.origin in sale_lines
+                        and record.origin.id in contract_lines):
+                    values['progress_line'] = contract_lines[record.origin.id]
+                    record.progress_line = values['progress_line']
+
+        invoices = {r.invoice for _, r, _ in work}
+        contracts = {i.progress_contract for i in invoices} - {None}
+        items = {r.progress_line.id for _, r, _ in work if r.is_carried}
+        billed = cls.get_progress_billed(
+            contracts, excluded=excluded,
+            # A row is saved as fast whatever the contract has
+            items=items if len(items) <= SLICE else None
+            ) if contracts and items else {}
+        credits = [i for i in invoices if i.progress_credited_invoice]
+        totals, creditable = {}, {}
+        if credits:
+            # The last total of the items that are credited
+            totals = {
+                l.progress_line.id: l.progress_total_quantity
+                for l in cls.browse([
+                        b.line for b in billed.values() if b.line])}
+        for credit in credits:
+            creditable.update(cls.get_progress_creditable(
+                    [credit.progress_credited_invoice], excluded=[credit]))
+        return BilledBefore(
+            billed, totals, cls.get_ordinary_billed(brought_in), creditable)
+
+    def _is_new(self, line, values):
+        "Return if the line becomes work of its invoice"
+        return (
+            not line or line.progress_current_quantity is None
+            or bool(values.keys() & {'invoice', 'origin', 'progress_line'}))
+
+    @classmethod
+    def _check_items(cls, work, billed):
+        "Check the work is of the contract and once on its invoice"
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+
+        def get_item(line):
+            if line.is_carried:
+                return line.progress_line
+            elif isinstance(line.origin, SaleLine):
+                return line.origin
+
+        items = {}
+        for invoice in {
+                r.invoice for l, r, v in work if r._is_new(l, v)}:
+            items[invoice] = {
+                get_item(l): l for l in invoice.lines if l.progress_line}
+        created = set()
+        for line, record, _ in work:
+            invoice = record.invoice
+            if (invoice.progress_credited_invoice
+                    and not isinstance(record.origin, cls)):
+                raise ProgressCreditError(
+                    record._get_progress_message('msg_credit_work'))
+            if (record.is_carried
+                    and record.progress_line.id not in billed.contract):
+                raise ProgressLineError(
+                    record._get_progress_message('msg_item_other'))
+            item = get_item(record)
+            if not item or invoice not in items:
+                continue
+            if (items[invoice].setdefault(item, line) != line
+                    or (not line and (invoice, item) in created)):
+                raise ProgressLineError(
+                    record._get_progress_message('msg_item_twice'))
+            if not line:
+                created.add((invoice, item))
+
+    def _derive_progress(self, line, values, billed, check):
+        "Complete the values typed with the figures that derive from them"
+        item = self._get_progress_item(line, values, billed, check)
+        current = self._get_progress_current(line, values, item, check)
+        if check and (fault := item.get_fault(current)):
+            self._refuse_progress(fault, item, current)
+        quantity, credit_amount = item.creditable or (None, None)
+        values.update(
+            progress_total_quantity=float(item.total),
+            progress_previous_quantity=float(item.previous),
+            progress_previous=item.get_ratio(item.previous),
+            progress_current_quantity=float(current),
+            progress_current=item.get_ratio(current),
+            progress_total_amount=item.get_value(item.total),
+            progress_previous_amount=item.billed,
+            progress_previous_price=item.billed_price,
+            progress_current_amount=item.billed + item.get_amount(current),
+            progress_sale_price=self._get_sale_price(),
+            progress_credit_quantity=(
+                float(quantity) if item.creditable else None),
+            progress_credit_amount=credit_amount,
+            quantity=float(item.get_billed_quantity(current)))
+        if item.creditable:
+            values['progress_completed'] = False
+        if line and not self.progress_line:
+            values['progress_line'] = line.id
+
+    def _get_sale_price(self):
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        if isinstance(self.origin, SaleLine):
+            return self.origin.unit_price
+
+    def get_progress_total(self, line, values, billed):
+        """
+        Return the quantity that is sold of the item
+
+        That of a sale is the one of its line, else it is typed.
+        """
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        name = 'progress_total_quantity'
+        typed = self._get_number(values, name)
+        if isinstance(self.origin, SaleLine):
+            total = to_quantity(self.origin.quantity)
+            for message, differs in [
+                    ('msg_unit_sale', self.unit != self.origin.unit),
+                    ('msg_total_sale',
+                        typed is not None and not same_quantity(
+                            typed, total)),
+                    ]:
+                if differs:
+                    raise ProgressLineError(self._get_progress_message(
+                            message, sale=self.origin.sale.rec_name))
+            return total
+        if line and self.is_carried and self.unit != line.unit:
+            raise ProgressLineError(
+                self._get_progress_message('msg_unit_contract'))
+        if self.invoice.progress_credited_invoice:
+            return to_quantity(billed.totals.get(self.progress_line.id))
+        if typed is None and line:
+            typed = line.progress_total_quantity
+        if typed is None:
+            typed = self._get_number(values, 'quantity')
+        if typed is None and line:
+            typed = line.quantity
+        return to_quantity(typed)
+
+    def _get_progress_item(self, line, values, billed, check):
+        "Return the Item from which the line bills"
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        invoice = self.invoice
+        item = Item(
+            self.get_progress_total(line, values, billed),
+            self.unit_price or Decimal(0), invoice.currency.round)
+        message, variables = 'msg_previous_readonly', {}
+        if self.is_carried:
+            before = billed.contract[self.progress_line.id]
+            item = item._replace(
+                previous=to_quantity(before.quantity),
+                billed=before.amount,
+                billed_price=before.unit_price or item.price)
+        elif (isinstance(self.origin, SaleLine)
+                and self.origin.id in billed.ordinary):
+            # It was billed at the price of the ordinary invoices
+            previous, amount = billed.ordinary[self.origin.id]
+            item = item._replace(previous=previous, billed=amount)
+            message = 'msg_previous_manual'
+            variables['sale'] = self.origin.sale.rec_name
+        elif invoice.previous_progress_invoice:
+            item = item._replace(
+                previous=to_quantity(0), billed_price=item.price,
+                billed=invoice.currency.round(Decimal(0)))
+        else:
+            # Work billed before Tryton
+            previous = line.progress_previous_quantity if line else None
+            typed = self._get_typed(
+                values, item, 'progress_previous', previous)
+            if typed is None:
+                typed = to_quantity(previous)
+            return item._replace(previous=typed).bill_before()
+        if invoice.progress_credited_invoice and isinstance(
+                self.origin, self.__class__):
+            item = item._replace(creditable=billed.creditable.get(
+                    self.origin.id, (Decimal(0), Decimal(0))))
+        if check:
+            typed = self._get_typed(
+                values, item, 'progress_previous', item.previous)
+            if typed is not None and not same_quantity(typed, item.previous):
+                raise ProgressLineError(
+                    self._get_progress_message(message, **variables))
+        return item
+
+    def _get_number(self, values, name):
+        "Return the number typed, None if there is none"
+        value = values.get(name)
+        if value is not None and not math.isfinite(value):
+            raise ProgressLineError(self._get_progress_message(
+                    'msg_not_a_number', **self.__names__(field=name)))
+        return value
+
+    def _get_typed(self, values, item, name, shown=None):
+        """
+        Return the quantity typed of the item, None if there is none
+
+        The ratio of what is shown is not typed but what on_change made of it.
+        But all or nothing that comes alone is.
+        """
+        quantity, ratio = [
+            to_quantity(n) if n is not None else None
+            for n in [
+                self._get_number(values, f'{name}_quantity'),
+                self._get_number(values, name)]]
+        if ratio in {0, 1} and values.keys() & self._typed_fields <= {
+                name, 'progress_completed'}:
+            shown = None
+        return item.get_typed(
+            quantity, ratio, to_quantity(shown) if shown is not None else None)
+
+    def _get_progress_current(self, line, values, item, check):
+        "Return the current quantity: typed, kept or else to start with"
+        known = line.progress_current_quantity if line else None
+        typed = self._get_typed(values, item, 'progress_current', known)
+        if (typed is None and not item.creditable and known is not None
+                and values.get('progress_current') is None
+                and values.keys() & {
+                    'progress_previous', 'progress_previous_quantity'}):
+            # Only the previous was typed
+            typed = item.get_current(to_quantity(known), forward=True)
+        completed = self.progress_completed
+        if (check and typed is not None and known is not None
+                and line.progress_completed and completed
+                and not same_quantity(typed, known)):
+            raise ProgressCompletedError(
+                self._get_progress_message('msg_completed'))
+        if typed is None and line:
+            typed = known
+            if typed is None and not self.is_carried:
+                # An ordinary line becomes work
+                typed = to_quantity(line.quantity) + item.previous
+            elif not check and item.creditable:
+                # What is credited does not depend on what is billed before
+                typed = to_quantity(line.quantity) + item.previous
+        if typed is None:
+            if item.creditable:
+                typed = item.default
+            elif self.invoice.progress_closing and not completed:
+                typed = item.total
+            elif self.is_carried or self._get_sale_price() is not None:
+                typed = item.previous
+            else:
+                typed = item.total
+        return item.get_current(
+            to_quantity(typed), forward=not check and not item.creditable)
+
+    def _refuse_progress(self, fault, item, current):
+        if fault == 'credit_beyond':
+            raise ProgressCreditError(self._get_progress_message(
+                    'msg_credit_beyond',
+                    credited=self.invoice.progress_credited_invoice.rec_name))
+        raise ProgressLineError(self._get_progress_message(
+                f'msg_{fault}',
+                current=float(current),
+                current_percent=format_percent(item.get_ratio(current)),
+                previous=float(item.previous),
+                previous_percent=format_percent(
+                    item.get_ratio(item.previous)),
+                total=float(item.total)))
+
+    @classmethod
+    def _place_last(cls, changes):
+        "Place the new lines after the others of their progress invoices"
+        sequences = {}
+        for _, record, values in changes:
+            if values.get('sequence'):
+                continue
+            invoice = record.invoice
+            if invoice not in sequences:
+                sequences[invoice] = invoice.next_line_sequence
+            values['sequence'] = sequences[invoice]
+            sequences[invoice] += 10
+
+    def _get_progress_message(self, message, **variables):
+        if self.id is not None and self.id >= 0:
+            name = self.__class__(self.id).rec_name
+        elif self.product:
+            name = self.product.rec_name
+        else:
+            name = firstline(self.description or '')
+        return gettext(
+            f'project_progress_invoice.{message}',
+            line=name, invoice=self.invoice.rec_name, **variables)
 
     @classmethod
     def check_modification(cls, mode, lines, values=None, external=False):
@@ -2408,478 +2767,10 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def copy(cls, lines, default=None):
         default = default.copy() if default is not None else {}
-        for name in _ProgressDeriver.stored:
+        for name in cls._progress_figures:
             default.setdefault(name)
         default.setdefault('progress_completed', False)
         return super().copy(lines, default=default)
-
-
-class _ProgressDeriver:
-    """
-    Derive the figures of progress of lines saved together
-
-    Quantities are in the unit of the line, amounts in the currency of the
-    invoice.  What is asked to the database is asked once for all the lines.
-    """
-
-    # The fields that are empty on a line which is not on progress
-    stored = [
-        'progress_line', 'progress_total_quantity',
-        'progress_previous_quantity', 'progress_previous',
-        'progress_current_quantity', 'progress_current',
-        'progress_total_amount', 'progress_previous_amount',
-        'progress_current_amount', 'progress_previous_price',
-        'progress_sale_price', 'progress_credit_quantity',
-        'progress_credit_amount']
-
-    def __init__(self, Line, invoices, changes, check=True, excluded=()):
-        pool = Pool()
-        Account = pool.get('account.account')
-        Sale = pool.get('sale.sale')
-        SaleLine = pool.get('sale.line')
-        self.Line = Line
-        self.check = check
-        self.invoices = invoices
-        progress = [i for i in invoices.values() if i.progress]
-
-        accounts = {
-            a for a in (self.get(l, v, 'account') for l, v in changes) if a}
-        self.deposits = {
-            a.id for a in Account.browse(list(accounts))
-            if a.type and a.type.deposit}
-
-        sale_lines = defaultdict(set)
-        for line, values in changes:
-            if id_ := self.get_origin_id(line, values, 'sale.line'):
-                sale_lines[self.get(line, values, 'invoice')].add(id_)
-        self.sale_lines = {
-            l.id: l for l in SaleLine.browse(
-                list(set().union(*sale_lines.values())))}
-        brought_in = set()
-        new = defaultdict(set)
-        for line, values in changes:
-            id_ = self.get_origin_id(line, values, 'sale.line')
-            invoice = invoices.get(self.get(line, values, 'invoice'))
-            if (id_ and invoice and invoice.progress
-                    and not self.is_carried(line, values)):
-                brought_in.add(self.sale_lines[id_])
-                # What is posted is checked as if it were new
-                if excluded or self.is_new(line, values):
-                    new[invoice].add(self.sale_lines[id_])
-        self.ordinary = Line.get_ordinary_billed(brought_in)
-        for invoice, lines in new.items():
-            if check:
-                Sale.check_progress_import({l.sale for l in lines}, invoice)
-            if excluded:
-                continue
-            # What is already in the contract is carried
-            contract_lines = Line.get_contract_lines(lines, invoice)
-            for line, values in changes:
-                id_ = self.get_origin_id(line, values, 'sale.line')
-                if (line is None and id_ in contract_lines
-                        and values.get('invoice') == invoice.id
-                        and not values.get('progress_line')):
-                    values['progress_line'] = contract_lines[id_]
-
-        contracts = {
-            i.progress_contract for i in progress if i.progress_contract}
-        items = {
-            self.get(l, v, 'progress_line') for l, v in changes
-            if self.is_carried(l, v)}
-        self.billed = Line.get_progress_billed(
-            contracts, excluded=excluded,
-            # A row is saved as fast whatever the contract has
-            items=items if len(items) <= SLICE else None
-            ) if contracts and items else {}
-
-        # The last total of the items that are credited
-        self.totals = {}
-        self.creditable = {}
-        for invoice in progress:
-            if invoice.progress_credited_invoice:
-                for last in Line.browse([
-                            b.line for b in self.billed.values() if b.line]):
-                    self.totals[last.progress_line.id] = (
-                        last.progress_total_quantity)
-                self.creditable.update(Line.get_progress_creditable(
-                        [invoice.progress_credited_invoice],
-                        excluded=[invoice]))
-
-        # The lines of the invoices by item to have each item once
-        self.items = defaultdict(dict)
-        self.created = defaultdict(set)
-        growing = {
-            self.get(l, v, 'invoice') for l, v in changes if self.is_new(l, v)}
-        for invoice in progress:
-            if invoice.id not in growing:
-                continue
-            for line in invoice.lines:
-                if not line.progress_line:
-                    continue
-                if line.progress_line != line:
-                    self.items[invoice.id][line.progress_line.id] = line
-                elif isinstance(line.origin, SaleLine):
-                    self.items[invoice.id][
-                        'sale.line', line.origin.id] = line
-
-        self.sequences = {}
-
-    @staticmethod
-    def get(line, values, name, default=None):
-        "Return the value of the field once the values are written"
-        if name in values:
-            return values[name]
-        elif line:
-            value = getattr(line, name)
-            if name == 'origin':
-                return str(value) if value else None
-            return getattr(value, 'id', value)
-        else:
-            return default
-
-    @classmethod
-    def get_origin_id(cls, line, values, model):
-        origin = cls.get(line, values, 'origin') or ''
-        name, _, id_ = str(origin).partition(',')
-        return int(id_) if name == model else None
-
-    @classmethod
-    def is_carried(cls, line, values):
-        "Test if the line continues or credits a contract line"
-        contract_line = cls.get(line, values, 'progress_line')
-        return bool(contract_line and (not line or contract_line != line.id))
-
-    @staticmethod
-    def is_new(line, values):
-        "Test if the line becomes work of its invoice"
-        return (
-            not line or line.progress_current_quantity is None
-            or bool(values.keys() & {'invoice', 'origin', 'progress_line'}))
-
-    def is_work(self, line, values, invoice):
-        if self.get(line, values, 'type', 'line') != 'line':
-            return False
-        if self.get(line, values, 'account') in self.deposits:
-            return False
-        origin = self.get_origin_id(line, values, 'account.invoice.line')
-        if origin:
-            return bool(
-                invoice.progress_credited_invoice
-                and self.is_carried(line, values))
-        return True
-
-    def derive(self, line, values):
-        invoice = self.invoices.get(self.get(line, values, 'invoice'))
-        values = values.copy()
-        if (not invoice or not invoice.progress
-                or not self.is_work(line, values, invoice)):
-            if line and line.progress_current_quantity is not None:
-                values.update(dict.fromkeys(self.stored))
-            else:
-                for name in self.stored & values.keys():
-                    values[name] = None
-            if line is None:
-                self.set_sequence(values, invoice)
-            return values
-
-        self.check_item(line, values, invoice)
-        total = self.get_total(line, values, invoice)
-        previous, billed, price = self.get_previous(
-            line, values, invoice, total)
-        creditable = self.get_creditable(line, values, invoice)
-        if creditable:
-            credit_quantity, credit_amount = creditable
-        else:
-            credit_quantity = credit_amount = None
-        current = self.get_current(
-            line, values, invoice, total, previous, credit_quantity)
-        self.check_current(
-            line, values, invoice, total, previous, current, credit_quantity)
-
-        unit_price = self.get(line, values, 'unit_price') or Decimal(0)
-        currency = invoice.currency
-        values.update(
-            progress_total_quantity=float(total),
-            progress_previous_quantity=float(previous),
-            progress_previous=self.Line.get_progress_ratio(previous, total),
-            progress_current_quantity=float(current),
-            progress_current=self.Line.get_progress_ratio(current, total),
-            progress_total_amount=currency.round(total * unit_price),
-            progress_previous_amount=billed,
-            progress_previous_price=price,
-            progress_sale_price=self.get_sale_price(line, values),
-            progress_credit_quantity=(
-                float(credit_quantity) if creditable else None),
-            progress_credit_amount=credit_amount,
-            quantity=float(current - previous))
-        if invoice.progress_credited_invoice:
-            values['progress_completed'] = False
-        if line and not self.get(line, values, 'progress_line'):
-            values['progress_line'] = line.id
-        figures = self.Line(
-            type='line', currency=currency, invoice=None,
-            unit_price=unit_price, quantity=values['quantity'],
-            **{n: values[n] for n in [
-                    'progress_previous_quantity', 'progress_previous_amount',
-                    'progress_previous_price', 'progress_current_quantity',
-                    'progress_credit_quantity', 'progress_credit_amount']})
-        figures.progress_line = -1
-        amount = figures.on_change_with_amount()
-        values['progress_current_amount'] = billed + amount
-        if creditable and self.check:
-            limit = -credit_amount
-            if not min(0, limit) <= amount <= max(0, limit):
-                raise ProgressCreditError(self.message(
-                        'msg_credit_beyond', line, values, invoice,
-                        credited=(
-                            invoice.progress_credited_invoice.rec_name)))
-        if line is None:
-            self.set_sequence(values, invoice)
-        return values
-
-    def check_item(self, line, values, invoice):
-        "Check the line may bill its item on the invoice"
-        if (invoice.progress_credited_invoice
-                and not self.get_origin_id(
-                    line, values, 'account.invoice.line')):
-            raise ProgressCreditError(self.message(
-                    'msg_credit_work', line, values, invoice))
-        if self.is_carried(line, values):
-            item = self.get(line, values, 'progress_line')
-            if item not in self.billed:
-                raise ProgressLineError(self.message(
-                        'msg_item_other', line, values, invoice))
-        elif sale_line := self.get_origin_id(line, values, 'sale.line'):
-            item = ('sale.line', sale_line)
-        else:
-            return
-        items = self.items[invoice.id]
-        if items.setdefault(item, line) != line or (
-                line is None and item in self.created[invoice.id]):
-            raise ProgressLineError(self.message(
-                    'msg_item_twice', line, values, invoice))
-        if line is None:
-            self.created[invoice.id].add(item)
-
-    def get_sale_price(self, line, values):
-        sale_line = self.sale_lines.get(
-            self.get_origin_id(line, values, 'sale.line'))
-        return sale_line.unit_price if sale_line else None
-
-    def set_sequence(self, values, invoice):
-        "Place the new line after the others"
-        if not invoice or not invoice.progress or values.get('sequence'):
-            return
-        if invoice.id not in self.sequences:
-            self.sequences[invoice.id] = invoice.next_line_sequence
-        values['sequence'] = self.sequences[invoice.id]
-        self.sequences[invoice.id] += 10
-
-    def get_total(self, line, values, invoice):
-        name = 'progress_total_quantity'
-        typed = self.quantity(line, values, invoice, name)
-        sale_line = self.sale_lines.get(
-            self.get_origin_id(line, values, 'sale.line'))
-        if sale_line:
-            total = to_quantity(sale_line.quantity)
-            unit = self.get(line, values, 'unit')
-            if unit != (sale_line.unit.id if sale_line.unit else None):
-                raise ProgressLineError(self.message(
-                        'msg_unit_sale', line, values, invoice,
-                        sale=sale_line.sale.rec_name))
-            if typed is not None and not same_quantity(typed, total):
-                raise ProgressLineError(self.message(
-                        'msg_total_sale', line, values, invoice,
-                        sale=sale_line.sale.rec_name))
-            return total
-        if (line and 'unit' in values and self.is_carried(line, values)
-                and values['unit'] != (line.unit.id if line.unit else None)):
-            raise ProgressLineError(self.message(
-                    'msg_unit_contract', line, values, invoice))
-        if invoice.progress_credited_invoice:
-            return to_quantity(self.totals.get(
-                    self.get(line, values, 'progress_line')))
-        if typed is None and line:
-            typed = line.progress_total_quantity
-        if typed is None:
-            typed = self.quantity(line, values, invoice, 'quantity')
-        if typed is None and line:
-            typed = line.quantity
-        return to_quantity(typed)
-
-    def get_typed(self, line, values, invoice, total, name, known=None):
-        """
-        Return the quantity typed for the field, None if there is none
-
-        The ratio of the known quantity is not typed but what on_change made
-        of it: it does not round the quantity.  But all or nothing that comes
-        alone is.
-        """
-        typed = self.quantity(line, values, invoice, f'{name}_quantity')
-        if typed is None:
-            ratio = self.quantity(line, values, invoice, name)
-            if ratio is not None and (
-                    known is None
-                    or ratio != self.Line.get_progress_ratio(
-                        to_quantity(known), total)
-                    or ratio in {0, 1}
-                    and values.keys() & self.Line._typed_fields <= {
-                        name, 'progress_completed'}):
-                typed = total * to_quantity(ratio)
-        return to_quantity(typed) if typed is not None else None
-
-    def get_previous(self, line, values, invoice, total):
-        "Return the quantity, the amount and the price billed before"
-        unit_price = self.get(line, values, 'unit_price') or Decimal(0)
-        zero = invoice.currency.round(Decimal(0))
-        sale_line = self.get_origin_id(line, values, 'sale.line')
-        if self.is_carried(line, values):
-            billed = self.billed[self.get(line, values, 'progress_line')]
-            previous = to_quantity(billed.quantity)
-            amount, price = billed.amount, billed.unit_price
-        elif sale_line in self.ordinary:
-            # It was billed at the price of the ordinary invoices
-            previous, amount = self.ordinary[sale_line]
-            if self.check:
-                self.check_previous(
-                    line, values, invoice, total, previous,
-                    message='msg_previous_manual',
-                    sale=self.sale_lines[sale_line].sale.rec_name)
-            return previous, amount, None
-        elif invoice.previous_progress_invoice:
-            previous, amount, price = Decimal(0), zero, None
-        else:
-            # Work billed before Tryton
-            previous = line.progress_previous_quantity if line else None
-            typed = self.get_typed(
-                line, values, invoice, total, 'progress_previous', previous)
-            if typed is not None:
-                previous = typed
-            previous = to_quantity(previous)
-            amount = invoice.currency.round(previous * unit_price)
-            return previous, amount, unit_price
-        if self.check:
-            self.check_previous(line, values, invoice, total, previous)
-        return previous, amount, price or unit_price
-
-    def check_previous(
-            self, line, values, invoice, total, previous,
-            message='msg_previous_readonly', **variables):
-        typed = self.get_typed(
-            line, values, invoice, total, 'progress_previous', previous)
-        if typed is not None and not same_quantity(typed, previous):
-            raise ProgressLineError(self.message(
-                    message, line, values, invoice, **variables))
-
-    def get_creditable(self, line, values, invoice):
-        origin = self.get_origin_id(line, values, 'account.invoice.line')
-        if invoice.progress_credited_invoice and origin:
-            return self.creditable.get(origin, (Decimal(0), Decimal(0)))
-
-    def get_current(
-            self, line, values, invoice, total, previous, credit_quantity):
-        typed = self.get_typed(
-            line, values, invoice, total, 'progress_current',
-            line.progress_current_quantity if line else None)
-        if (typed is None and credit_quantity is None
-                and line and line.progress_current_quantity is not None
-                and values.get('progress_current') is None
-                and values.keys() & {
-                    'progress_previous', 'progress_previous_quantity'}):
-            # Only the previous was typed
-            typed = max(
-                to_quantity(line.progress_current_quantity), previous,
-                key=abs)
-        completed = self.get(line, values, 'progress_completed')
-        if (self.check and typed is not None
-                and line and line.progress_completed and completed
-                and line.progress_current_quantity is not None
-                and not same_quantity(
-                    typed, line.progress_current_quantity)):
-            raise ProgressCompletedError(self.message(
-                    'msg_completed', line, values, invoice))
-        if typed is None and line:
-            typed = line.progress_current_quantity
-            if typed is None and not self.is_carried(line, values):
-                # An ordinary line becomes work
-                typed = to_quantity(line.quantity) + previous
-            elif not self.check and credit_quantity is not None:
-                # What is credited does not depend on what is billed before
-                typed = previous + to_quantity(line.quantity)
-        if typed is None:
-            if credit_quantity is not None:
-                typed = previous - credit_quantity
-            elif invoice.progress_closing and not completed:
-                typed = total
-            elif (self.is_carried(line, values)
-                    or self.get_origin_id(line, values, 'sale.line')):
-                typed = previous
-            else:
-                typed = total
-        current = to_quantity(typed)
-        if not self.check and credit_quantity is None:
-            # What was billed meanwhile is not to credit by an invoice
-            if abs(current) < abs(previous):
-                current = previous
-        for bound in [previous, total]:
-            if same_quantity(current, bound):
-                current = bound
-        return current
-
-    def check_current(
-            self, line, values, invoice, total, previous, current,
-            credit_quantity):
-        if not self.check:
-            return
-
-        def between(value, a, b):
-            return min(a, b) <= value <= max(a, b)
-
-        if not between(previous, Decimal(0), total):
-            raise ProgressLineError(self.message(
-                    'msg_total_below_previous', line, values, invoice,
-                    total=float(total), previous=float(previous)))
-        if credit_quantity is not None:
-            if (not between(current, previous, previous - credit_quantity)
-                    or not between(current, Decimal(0), total)):
-                raise ProgressCreditError(self.message(
-                        'msg_credit_beyond', line, values, invoice,
-                        credited=invoice.progress_credited_invoice.rec_name))
-        elif not between(current, previous, total):
-            raise ProgressLineError(self.message(
-                    'msg_current_range', line, values, invoice,
-                    current=float(current),
-                    current_percent=self.get_percent(current, total),
-                    previous=float(previous),
-                    previous_percent=self.get_percent(previous, total),
-                    total=float(total)))
-
-    def get_percent(self, quantity, total):
-        return format_percent(self.Line.get_progress_ratio(quantity, total))
-
-    def quantity(self, line, values, invoice, name):
-        "Return the quantity or the ratio typed, None if there is none"
-        value = values.get(name)
-        if value is None:
-            return
-        if not math.isfinite(value):
-            raise ProgressLineError(self.message(
-                    'msg_not_a_number', line, values, invoice,
-                    **self.Line.__names__(field=name)))
-        return value
-
-    def message(self, message, line, values, invoice, **variables):
-        pool = Pool()
-        Product = pool.get('product.product')
-        if line:
-            name = line.rec_name
-        elif values.get('product'):
-            name = Product(values['product']).rec_name
-        else:
-            name = firstline(values.get('description') or '')
-        return gettext(
-            f'project_progress_invoice.{message}',
-            line=name, invoice=invoice.rec_name, **variables)
 
 
 class ImportProgressStart(ModelView):

@@ -213,7 +213,7 @@ def test_read_only_on_screen_is_so_for_a_script(project, user):
 def get_stored_readonly(Model_):
     return {
         n: f for n, f in get_fields(Model_).items()
-        if f.readonly
+        if (f.readonly or n in getattr(Model_, '_readonly_fields', []))
         and not isinstance(f, (fields.One2Many, fields.Many2Many))}
 
 
