@@ -38,9 +38,9 @@ def test_number_follows_the_sequence():
 
 def test_number_is_not_typed():
     contract = create_contract()
-    with refused():
+    with refused(own=False):
         write(contract, number="7")
-    with refused():
+    with refused(own=False):
         create('account.progress_contract',
             party=contract.party.id, number="7")
 
