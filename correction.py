@@ -7,21 +7,8 @@ It needs the module account_invoice_correction.
 """
 from trytond.i18n import gettext
 from trytond.pool import PoolMeta
-from trytond.transaction import Transaction
 
 from .exceptions import ProgressLineError
-
-
-class Invoice(metaclass=PoolMeta):
-    __name__ = 'account.invoice'
-
-    @classmethod
-    def copy(cls, invoices, default=None):
-        default = default.copy() if default is not None else {}
-        if Transaction().context.get('_account_invoice_correction'):
-            # What is corrected is no work
-            default.setdefault('progress', False)
-        return super().copy(invoices, default=default)
 
 
 class InvoiceCorrect(metaclass=PoolMeta):
@@ -29,7 +16,7 @@ class InvoiceCorrect(metaclass=PoolMeta):
 
     def do_correct(self, action):
         for line in self.start.lines:
-            if line.progress_line:
+            if line.on_progress:
                 raise ProgressLineError(gettext(
                         'project_progress_invoice.msg_correct_progress',
                         line=line.rec_name, invoice=line.invoice.rec_name))

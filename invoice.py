@@ -7,10 +7,10 @@ from decimal import Decimal
 from itertools import chain
 
 from lxml import etree
-from sql import Null, Window
-from sql.aggregate import Max, Sum
+from sql import Null
+from sql.aggregate import Sum
 from sql.conditionals import Case
-from sql.functions import CurrentTimestamp, RowNumber
+from sql.functions import CurrentTimestamp
 from sql.operators import Exists
 from trytond import backend
 from trytond.bus import notify
@@ -33,35 +33,15 @@ from .exceptions import (
     ProgressContractError, ProgressCreditError, ProgressLineError)
 from .progress import Item, get_part, get_ratio, same_quantity
 
-Billed = namedtuple('Billed', ['quantity', 'amount', 'unit_price', 'line'])
-# What was billed of the items, the total of those that are credited, what
-# the ordinary invoices of manual sales billed and what is left to credit
-BilledBefore = namedtuple(
-    'BilledBefore', ['contract', 'totals', 'ordinary', 'creditable'])
+# What was billed of the items, what is left to credit and the items that are
+# new
+BilledBefore = namedtuple('BilledBefore', ['items', 'creditable', 'created'])
 # A line as it is saved, with the values set on it, and the values
 Change = namedtuple('Change', ['line', 'record', 'values'])
 
 
 def has_tax_on_tax(taxes):
     return any(t.update_unit_price or has_tax_on_tax(t.childs) for t in taxes)
-
-
-def point_to_self(records, name):
-    "Set the Many2One name of the records to themselves with one statement"
-    cls = records[0].__class__
-    transaction = Transaction()
-    cursor = transaction.connection.cursor()
-    table = cls.__table__()
-    for sub_records in grouped_slice(records, SLICE):
-        ids = [r.id for r in sub_records]
-        cursor.execute(*table.update(
-                [getattr(table, name)], [table.id],
-                where=fields.SQL_OPERATORS['in'](table.id, ids)))
-    transaction.counter += 1
-    for cache in transaction.cache.values():
-        if cls.__name__ in cache:
-            for record in records:
-                cache[cls.__name__].pop(record.id, None)
 
 
 def format_percent(ratio):
@@ -140,6 +120,16 @@ class Invoice(metaclass=PoolMeta):
             states=_progress_states,
             help="The documents of the contract up to this one."),
         'get_progress_documents')
+    # What is shown is kept once it is posted
+    progress_total_amount_cache = Monetary(
+        "Contract Amount Cache", currency='currency', digits='currency',
+        readonly=True)
+    progress_previous_amount_cache = Monetary(
+        "Billed Before Cache", currency='currency', digits='currency',
+        readonly=True)
+    progress_current_amount_cache = Monetary(
+        "Billed to Date Cache", currency='currency', digits='currency',
+        readonly=True)
     progress_total_amount = fields.Function(
         Monetary(
             "Contract Amount", currency='currency', digits='currency',
@@ -194,6 +184,8 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        cls._check_modify_exclude.update(
+            f'{n}_cache' for n in cls._kept_amounts)
         table = cls.__table__()
         # What looks for the documents of a contract and for what bills
         # nothing, and what is checked when an invoice is deleted
@@ -308,92 +300,56 @@ class Invoice(metaclass=PoolMeta):
 
     @classmethod
     def get_progress_amounts(cls, invoices, names):
+        "Return the figures of the contract up to each document"
         pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
         Line = pool.get('account.invoice.line')
-        cursor = Transaction().connection.cursor()
         result = {n: dict.fromkeys((i.id for i in invoices)) for n in names}
-        invoices = {
-            i.id: i for i in invoices if i.progress and i.progress_contract}
-        invoice = cls.__table__()
-        document = cls.__table__()
-        line = Line.__table__()
-        own = document.id == invoice.id
-        for sub_ids in map(list, grouped_slice(invoices, SLICE)):
-            # Deleted from the invoice, an item still belongs to the contract:
-            # what was billed of it is the sum of the live documents.
-            amount = (
-                line.progress_current_amount - line.progress_previous_amount)
-            opening = Case(
-                (line.id == line.progress_line, line.progress_previous_amount),
-                else_=0)
-            ranked = (invoice
-                .join(document,
-                    condition=(
-                        document.progress_contract
-                        == invoice.progress_contract)
-                    & (own
-                        | ((document.progress_number
-                                < invoice.progress_number)
-                            & cls._live(document))))
-                .join(line,
-                    condition=(line.invoice == document.id)
-                    & (line.progress_line != Null))
-                .select(
-                    invoice.id.as_('invoice'),
-                    line.progress_line.as_('item'),
-                    Case((own, 1), else_=0).as_('own'),
-                    line.progress_total_amount.as_('total'),
-                    line.progress_previous_amount.as_('previous'),
-                    line.progress_current_amount.as_('current'),
-                    (amount + opening).as_('billed'),
-                    RowNumber(window=Window(
-                            [invoice.id, line.progress_line],
-                            order_by=[
-                                Case((own, 1), else_=0).desc,
-                                document.progress_number.desc,
-                                line.id.desc])).as_('rank'),
-                    where=fields.SQL_OPERATORS['in'](
-                        invoice.id, sub_ids)))
-            items = ranked.select(
-                ranked.invoice.as_('invoice'),
-                Max(ranked.own).as_('own'),
-                Sum(Case((ranked.rank == 1, ranked.total), else_=0)).as_(
-                    'total'),
-                Sum(Case((ranked.own == 1, ranked.previous), else_=0)).as_(
-                    'previous'),
-                Sum(Case((ranked.own == 1, ranked.current), else_=0)).as_(
-                    'current'),
-                Sum(ranked.billed).as_('billed'),
-                group_by=[ranked.invoice, ranked.item])
-            query = items.select(
-                items.invoice,
-                Sum(items.total).as_('total'),
-                Sum(Case((items.own == 1, items.previous),
-                        else_=items.billed)).as_('previous'),
-                Sum(Case((items.own == 1, items.current),
-                        else_=items.billed)).as_('current'),
-                group_by=items.invoice)
-            if backend.name == 'sqlite':
-                sqlite_apply_types(
-                    query, [None, 'NUMERIC', 'NUMERIC', 'NUMERIC'])
-            cursor.execute(*query)
-            amounts = {r[0]: r[1:] for r in cursor}
-            for id_ in sub_ids:
-                total, previous, current = map(
-                    invoices[id_].currency.round,
-                    amounts.get(id_, [Decimal(0)] * 3))
-                values = {
-                    'progress_total_amount': total,
-                    'progress_previous_amount': previous,
-                    'progress_current_amount': current,
-                    'progress_remaining_amount': total - current,
-                    'progress_ratio': (
-                        get_ratio(current, total)
-                        if total else None),
-                    }
-                for name in names:
-                    result[name][id_] = values[name]
+        invoices = [i for i in invoices if i.progress and i.progress_contract]
+        amounts = {
+            i.id: (
+                i.progress_total_amount_cache,
+                i.progress_previous_amount_cache,
+                i.progress_current_amount_cache)
+            for i in invoices}
+        derived = [i for i in invoices if None in amounts[i.id]]
+        if derived:
+            totals, billed = ContractLine.get_sums(
+                {i.progress_contract for i in derived})
+            own = Line.get_progress_sums(derived)
+            for invoice in derived:
+                contract = invoice.progress_contract.id
+                previous = billed[contract]
+                if invoice.state in {'posted', 'paid'}:
+                    # Its state may be set before it is posted
+                    previous -= own[invoice.id]
+                amounts[invoice.id] = (
+                    totals[contract], previous, previous + own[invoice.id])
+        for invoice in invoices:
+            total, previous, current = map(
+                invoice.currency.round, amounts[invoice.id])
+            values = {
+                'progress_total_amount': total,
+                'progress_previous_amount': previous,
+                'progress_current_amount': current,
+                'progress_remaining_amount': total - current,
+                'progress_ratio': (
+                    get_ratio(current, total) if total else None),
+                }
+            for name in names:
+                result[name][invoice.id] = values[name]
         return result
+
+    @classmethod
+    def _store_progress_amounts(cls, invoices):
+        "Keep what the documents show of their contract"
+        to_write = []
+        for invoice in invoices:
+            to_write.extend(([invoice], {
+                        f'{n}_cache': getattr(invoice, n)
+                        for n in cls._kept_amounts}))
+        if to_write:
+            cls.write(*to_write)
 
     @classmethod
     def get_progress_documents(cls, invoices, names):
@@ -468,25 +424,20 @@ class Invoice(metaclass=PoolMeta):
 
     def get_sales(self, name):
         pool = Pool()
-        Sale = pool.get('sale.sale')
-        SaleLine = pool.get('sale.line')
+        Contract = pool.get('account.progress_contract')
         sales = set(super().get_sales(name))
-        for line in self.lines:
-            # The origin of a credit line is the credited line
-            if (line.progress_line
-                    and line.progress_line != line
-                    and isinstance(line.progress_line.origin, SaleLine)):
-                sales.add(line.progress_line.origin.sale.id)
+        # The origin of a credit line is the credited line
+        sales.update(
+            l.progress_line.origin.sale.id for l in self.lines
+            if l.progress_line and l.progress_line.is_sold)
         if (self.progress_contract
                 and (self.progress_credited_invoice or self).progress_closing):
             # It is the end, or no more, of the sales of all the contract,
             # also of those whose lines it does not have
             with without_check_access():
-                sales.update(map(int, Sale.search([
-                                ('lines.invoice_lines.invoice'
-                                    '.progress_contract', '=',
-                                    self.progress_contract.id),
-                                ])))
+                sales.update(Contract.get_sales(
+                        [self.progress_contract], 'sales')[
+                            self.progress_contract.id])
         return list(sales)
 
     @classmethod
@@ -608,8 +559,12 @@ class Invoice(metaclass=PoolMeta):
         contract.save()
         return contract
 
+    _kept_amounts = [
+        'progress_total_amount', 'progress_previous_amount',
+        'progress_current_amount']
     _readonly_fields = {
-        'progress_contract', 'progress_number', 'progress_credited_invoice'}
+        'progress_contract', 'progress_number', 'progress_credited_invoice',
+        *(f'{n}_cache' for n in _kept_amounts)}
     # The fields that tell if it bills
     _live_fields = {'state', 'move', 'cancel_move'}
     # The fields to type
@@ -676,6 +631,11 @@ class Invoice(metaclass=PoolMeta):
         chained = [
             bool(v.get('progress') or v.get('previous_progress_invoice'))
             for v in vlist]
+        continued = [
+            c and bool(
+                v.get('previous_progress_invoice')
+                or v.get('progress_contract'))
+            for v, c in zip(vlist, chained)]
         for values, progress in zip(vlist, chained):
             if Transaction().check_access:
                 check_readonly(cls, cls._readonly_fields, values)
@@ -689,12 +649,12 @@ class Invoice(metaclass=PoolMeta):
             invoices = super().create(vlist)
         if any(chained):
             with without_check_access():
-                for invoice in cls.browse([
-                            i for i, c in zip(invoices, chained) if c]):
-                    if (invoice.previous_progress_invoice
-                            and not invoice.progress_credited_invoice):
+                for invoice, continues in zip(
+                        cls.browse(invoices), continued):
+                    if continues and not invoice.progress_credited_invoice:
                         invoice._add_contract_lines()
-                    if invoice.progress_closing and invoice.lines:
+                    if (invoice.progress
+                            and invoice.progress_closing and invoice.lines):
                         # Those that were created with it
                         cls(invoice.id)._close_lines()
         return invoices
@@ -703,6 +663,7 @@ class Invoice(metaclass=PoolMeta):
     def write(cls, *args):
         pool = Pool()
         Contract = pool.get('account.progress_contract')
+        ContractLine = pool.get('account.progress_contract.line')
         update = Transaction().context.get('_progress_update', False)
         check_write_access(cls, 'write', *args[1::2])
         for invoices, values in zip(args[::2], args[1::2]):
@@ -716,14 +677,12 @@ class Invoice(metaclass=PoolMeta):
         left = cls._get_contracts_left(*args)
         with without_check_access():
             actions = cls._chain_written(args, update)
+            for invoices, values in zip(args[::2], args[1::2]):
+                if values.keys() & set(cls._contract_fields):
+                    cls._follow_draft(cls.browse(invoices), values)
         with Transaction().set_context(_progress_invoice=True):
             super().write(*actions)
-        if left:
-            Contract.delete_unused(left)
         for invoices, values in zip(args[::2], args[1::2]):
-            if values.keys() & set(cls._contract_fields):
-                with without_check_access():
-                    cls._follow_draft(cls.browse(invoices), values)
             if not (values.keys() & {
                         'progress', 'previous_progress_invoice',
                         'progress_closing'}):
@@ -737,6 +696,14 @@ class Invoice(metaclass=PoolMeta):
                         invoice._reset_contract_lines()
                     if values.get('progress_closing'):
                         invoice._close_lines()
+        if left:
+            with without_check_access():
+                ContractLine.delete_unused(ContractLine.search([
+                            ('contract', 'in', [c.id for c in left]),
+                            ('brought_by', 'in', [
+                                    i.id for i in sum(args[::2], [])]),
+                            ]))
+            Contract.delete_unused(left)
 
     @classmethod
     def _chain_written(cls, args, update):
@@ -785,46 +752,39 @@ class Invoice(metaclass=PoolMeta):
     def on_delete(cls, invoices):
         pool = Pool()
         Contract = pool.get('account.progress_contract')
+        ContractLine = pool.get('account.progress_contract.line')
         callbacks = super().on_delete(invoices)
         contracts = {
             i.progress_contract for i in invoices if i.progress_contract}
         if contracts:
-            callbacks.append(lambda: Contract.delete_unused(contracts))
+            with without_check_access():
+                items = ContractLine.search([
+                        ('brought_by', 'in', [i.id for i in invoices]),
+                        ])
+            callbacks.extend([
+                    lambda: ContractLine.delete_unused(items),
+                    lambda: Contract.delete_unused(contracts),
+                    ])
         return callbacks
 
     def _add_contract_lines(self):
-        "Add the lines of the contract which are missing on the invoice"
+        "Add the items of the contract which are missing on the invoice"
         pool = Pool()
         Contract = pool.get('account.progress_contract')
         Line = pool.get('account.invoice.line')
-        documents = Contract.get_documents(
-            [self.progress_contract])[self.progress_contract.id]
-        invoices = [d for d in documents if not d.progress_credited_invoice]
-        billed = Line.get_progress_billed([self.progress_contract])
-        present = {l.progress_line for l in self.lines if l.progress_line}
-        to_copy = []
-        for line in (invoices[-1].lines if invoices else []):
-            if (line.type != 'line'
-                    or (line.progress_line
-                        and line.progress_line not in present)):
-                to_copy.append(line)
-                present.add(line.progress_line)
-        to_copy.extend(Line.browse([
-                    b.line for i, b in billed.items()
-                    if b.line and Line(i) not in present]))
-        to_copy.sort(key=lambda l: (l.sequence or 0))
-        if any(l.type != 'line' for l in self.lines):
-            # The header was copied with its free-text lines
-            to_copy = [l for l in to_copy if l.progress_line]
-        if not to_copy:
+        present = {l.progress_line for l in self.lines}
+        items = [
+            i for i in Contract(self.progress_contract.id).lines
+            if i not in present and not i.is_dormant]
+        if not items:
             return
-        copied = Line.copy_progress(to_copy, self, billed)
         # The lines typed together with the previous invoice come last
         typed = [
             l for l in self.lines
-            if l.type == 'line' and l.progress_line in {None, l}]
+            if l.progress_line and l.progress_line.brought_by == self]
+        Line.add_items(items, self)
         if typed:
-            last = max(l.sequence or 0 for l in copied)
+            last = max(i.sequence or 0 for i in items)
             Line.write(*chain(*(
                         ([l], {'sequence': last + 10 * i})
                         for i, l in enumerate(typed, 1))))
@@ -833,30 +793,34 @@ class Invoice(metaclass=PoolMeta):
     def _reset_contract_lines(self):
         "Replace the lines of another contract"
         pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
         Line = pool.get('account.invoice.line')
-        SaleLine = pool.get('sale.line')
-        to_delete, to_derive = [], []
+        to_move, to_delete, to_derive = [], [], []
         for line in self.lines:
-            if line.type != 'line':
-                continue
-            if (line.progress_line and line.progress_line != line
-                    and not self.progress_credited_invoice
-                    and (line.progress_line.invoice.progress_contract
-                        != self.progress_contract)):
-                to_delete.append(line)
-            elif bool(self.progress) != (
-                    line.progress_current_quantity is not None):
+            item = line.progress_line
+            if (item and self.progress and not self.progress_credited_invoice
+                    and item.contract != self.progress_contract):
+                if (item.brought_by != self
+                        # The header was copied with its texts
+                        or line.type != 'line'
+                        and self.previous_progress_invoice):
+                    to_delete.append(line)
+                    continue
+                to_move.append(item)
+                if (line.type == 'line' and line.progress_previous_quantity
+                        and self.previous_progress_invoice
+                        and not item.is_manual):
+                    # It was typed as long as there was no previous invoice
+                    raise ProgressLineError(gettext(
+                            'project_progress_invoice.msg_previous_readonly',
+                            line=line.rec_name,
+                            invoice=self.rec_name))
+            elif bool(self.progress) != bool(item):
                 to_derive.append(line)
-            elif (self.previous_progress_invoice
-                    and line.progress_line == line
-                    and line.progress_previous_quantity
-                    and not (isinstance(line.origin, SaleLine)
-                        and line.origin.sale.invoice_method == 'manual')):
-                # It was typed as long as there was no previous invoice
-                raise ProgressLineError(gettext(
-                        'project_progress_invoice.msg_previous_readonly',
-                        line=line.rec_name,
-                        invoice=self.rec_name))
+        if to_move:
+            with Transaction().set_context(_progress_typed=True):
+                ContractLine.write(
+                    to_move, {'contract': self.progress_contract.id})
         Line.delete(to_delete)
         if to_derive:
             Line.write(to_derive, {'progress_completed': False})
@@ -868,7 +832,7 @@ class Invoice(metaclass=PoolMeta):
         Line = pool.get('account.invoice.line')
         Line.set_progress_current([
                 (l, l.progress_total_quantity) for l in self.lines
-                if l.progress_line and not l.progress_completed
+                if l.on_progress and not l.progress_completed
                 and l.progress_current_quantity != l.progress_total_quantity])
 
     @classmethod
@@ -946,6 +910,34 @@ class Invoice(metaclass=PoolMeta):
                         invoice=invoice.rec_name,
                         previous=last.rec_name if last else ''))
         Line.check_progress([l for i in invoices for l in i.lines], invoices)
+        cls._check_closing([i for i in invoices if i.progress_closing])
+
+    @classmethod
+    def _check_closing(cls, invoices):
+        "Check nothing is left of the items that closing invoices have not"
+        pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
+        missing = defaultdict(list)
+        for invoice in invoices:
+            if invoice.progress_credited_invoice:
+                continue
+            present = {l.progress_line for l in invoice.lines}
+            missing[invoice].extend(
+                i for i in invoice.progress_contract.lines
+                if i not in present and i.type == 'line'
+                and not i.is_dormant)
+        billed = ContractLine.get_billed(
+            [i for items in missing.values() for i in items],
+            excluded=invoices)
+        completed = ContractLine.get_completed(billed)
+        for invoice, items in missing.items():
+            for item in items:
+                if (item.id not in completed
+                        and not item.is_billed(billed[item.id])):
+                    raise ProgressLineError(gettext(
+                            'project_progress_invoice.msg_closing_missing',
+                            invoice=invoice.rec_name,
+                            line=item.rec_name))
 
     @classmethod
     @ModelView.button
@@ -959,16 +951,24 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def _post(cls, invoices):
         pool = Pool()
+        Contract = pool.get('account.progress_contract')
+        ContractLine = pool.get('account.progress_contract.line')
         Line = pool.get('account.invoice.line')
         progress = [i for i in invoices if i.progress]
-        Line._set_sale_lines([
-                l.progress_line for i in progress for l in i.lines
-                if l.progress_line])
+        items = [
+            l.progress_line for i in progress for l in i.lines
+            if l.progress_line]
+        Line._set_sale_lines(items)
+        cls._store_progress_amounts([
+                i for i in progress if not i.move or i.move.state != 'posted'])
         super()._post(invoices)
         if progress:
+            if brought := [i for i in items if i.brought_by]:
+                with without_check_access():
+                    ContractLine.write(brought, {'brought_by': None})
             cls._check_sales_billed(
                 [i for i in progress if not i.progress_credited_invoice])
-            cls.update_progress({i.progress_contract for i in progress})
+            Contract.process({i.progress_contract for i in progress})
 
     @classmethod
     def _check_sales_billed(cls, invoices):
@@ -977,14 +977,14 @@ class Invoice(metaclass=PoolMeta):
         SaleLine = pool.get('sale.line')
         SaleLine.check_progress_billed({
                 l.progress_line.origin for i in invoices for l in i.lines
-                if l.progress_line
-                and isinstance(l.progress_line.origin, SaleLine)})
+                if l.on_progress and l.progress_line.is_sold})
 
     @classmethod
     @ModelView.button
     def cancel(cls, invoices):
         pool = Pool()
-        Line = pool.get('account.invoice.line')
+        Contract = pool.get('account.progress_contract')
+        ContractLine = pool.get('account.progress_contract.line')
         cls._lock_billing(invoices)
         progress = [i for i in invoices if i.progress]
         if progress:
@@ -993,10 +993,10 @@ class Invoice(metaclass=PoolMeta):
         if progress:
             contracts = {i.progress_contract for i in progress}
             if any(i.number for i in progress):
-                Line.check_progress_billed(contracts)
+                ContractLine.check_billed(contracts)
                 cls._check_sales_billed(
                     [i for i in progress if i.progress_credited_invoice])
-            cls.update_progress(contracts)
+            Contract.process(contracts)
 
     @classmethod
     def _check_progress_cancel(cls, invoices):
@@ -1089,7 +1089,7 @@ class Invoice(metaclass=PoolMeta):
         for line_id, tax_id in cursor:
             ids[line_id] += (tax_id,)
         cursor.execute(*line.select(
-                line.id, line.progress_line, line.progress_previous_amount,
+                line.id, line.progress_previous_amount,
                 line.progress_current_amount, line.quantity, line.taxes_date,
                 where=(line.invoice == self.id) & (line.type == 'line'),
                 order_by=[line.sequence.nulls_first, line.id]))
@@ -1097,14 +1097,14 @@ class Invoice(metaclass=PoolMeta):
         with without_check_access():
             others = {
                 l.id: l for l in Line.browse([
-                        id_ for id_, progress_line, *_ in lines
-                        if not progress_line])}
+                        id_ for id_, _, current, *_ in lines
+                        if current is None])}
             taxes = {
                 i: Tax.browse(i) for i in {ids[l[0]] for l in lines}}
             tax_date = self.tax_date
             taxable_lines = []
-            for id_, progress_line, previous, current, quantity, date in lines:
-                if not progress_line:
+            for id_, previous, current, quantity, date in lines:
+                if current is None:
                     taxable_lines += others[id_].taxable_lines
                 else:
                     taxable_lines += set_base(
@@ -1198,15 +1198,23 @@ class Invoice(metaclass=PoolMeta):
     @classmethod
     def copy(cls, invoices, default=None):
         default = default.copy() if default is not None else {}
+        if Transaction().context.get('_account_invoice_correction'):
+            # What corrects an invoice is no work
+            default.setdefault('progress', False)
         if not Transaction().context.get('_progress_next'):
             default.setdefault('previous_progress_invoice')
             default.setdefault('progress_closing', False)
         default.setdefault('progress_contract')
         default.setdefault('progress_number')
         default.setdefault('progress_credited_invoice')
+        for name in cls._kept_amounts:
+            default.setdefault(f'{name}_cache')
         if progress := [i for i in invoices if i.progress]:
             text_lines = {
-                i.id: [l.id for l in i.lines if l.type != 'line']
+                i.id: [
+                    l.id for l in i.lines if l.type != 'line'
+                    # Those of the contract are added
+                    and not default.get('previous_progress_invoice')]
                 for i in progress}
             default.setdefault(
                 'lines', lambda data: text_lines.get(
@@ -1305,7 +1313,7 @@ class Invoice(metaclass=PoolMeta):
                         invoice=self.rec_name))
             lines = self.get_section_lines(section)
         lines = [
-            l for l in lines if l.progress_line and not l.progress_completed]
+            l for l in lines if l.on_progress and not l.progress_completed]
         beyond = [l for l in lines if l.is_beyond(ratio)]
         if beyond and len(beyond) == len(lines):
             raise ProgressLineError(gettext(
@@ -1340,7 +1348,7 @@ class Invoice(metaclass=PoolMeta):
         for line in self.lines:
             if line.type == 'title':
                 titled = True
-            elif line.progress_line and isinstance(line.origin, SaleLine):
+            elif line.on_progress and isinstance(line.origin, SaleLine):
                 sale = line.origin.sale
                 if sale not in sales and not titled:
                     titles.append(self.get_sale_title(
@@ -1381,6 +1389,7 @@ class Invoice(metaclass=PoolMeta):
             with without_check_access(), \
                     Transaction().set_context(_progress_next=True):
                 next_invoices.extend(cls.copy([header], default={
+                            **header._get_next_values(),
                             'previous_progress_invoice': invoice.id,
                             'progress_closing': closing,
                             'sequence_type_cache': None,
@@ -1390,16 +1399,18 @@ class Invoice(metaclass=PoolMeta):
         return cls.browse(next_invoices)
 
 
+    def _get_next_values(self):
+        "Return the values that the next invoice has not from this one"
+        return {}
+
+
 class InvoiceLine(metaclass=PoolMeta):
     __name__ = 'account.invoice.line'
 
     progress_line = fields.Many2One(
-        'account.invoice.line', "Contract Line",
-        ondelete='RESTRICT', states=editable(False),
-        help="The line that brought the item in the contract.")
-    progress_lines = fields.One2Many(
-        'account.invoice.line', 'progress_line', "Progress Lines",
-        readonly=True)
+        'account.progress_contract.line', "Contract Line",
+        ondelete='SET NULL', states=editable(False),
+        help="The item of the contract.")
     progress_total_quantity = fields.Float(
         "Total",
         help="The quantity of the contract.")
@@ -1453,9 +1464,12 @@ class InvoiceLine(metaclass=PoolMeta):
             'account.invoice.line', "Under Section",
             help="The title above the line."),
         'get_progress_section')
+
     @classmethod
     def __setup__(cls):
         super().__setup__()
+        # It is emptied when the item is deleted
+        cls._check_modify_exclude.add('progress_line')
         table = cls.__table__()
         cls._sql_indexes.add(
             Index(
@@ -1695,7 +1709,7 @@ class InvoiceLine(metaclass=PoolMeta):
         'progress_total_quantity', 'progress_previous_quantity',
         'progress_previous_amount', 'progress_previous_price',
         'progress_credit_quantity', 'progress_credit_amount',
-        'progress_line')
+        'progress_line', '_parent_invoice.previous_progress_invoice')
     def _progress_item(self):
         "The Item that the figures of the line tell"
         currency = self.invoice.currency if self.invoice else self.currency
@@ -1707,7 +1721,8 @@ class InvoiceLine(metaclass=PoolMeta):
             self.progress_previous_amount or Decimal(0),
             self.progress_previous_price)
         if (not self.progress_line
-                or (self.progress_line.id == self.id
+                or (self.invoice
+                    and not self.invoice.previous_progress_invoice
                     and self.progress_previous_price is not None)):
             item = item.bill_before()
         if self.progress_credit_quantity is not None:
@@ -1738,10 +1753,15 @@ class InvoiceLine(metaclass=PoolMeta):
             if n in (self._values or {})
             and getattr(self, n) != getattr(line, n)}
 
+    @property
+    def on_progress(self):
+        "If it bills an item"
+        return self.progress_current_quantity is not None
+
     def is_beyond(self, ratio):
         "Return if more was billed before than the ratio"
         return bool(
-            self.progress_line
+            self.on_progress
             and not self.progress_completed
             and abs(self.get_progress_quantity(ratio))
             < abs(self.progress_previous_quantity))
@@ -1824,7 +1844,7 @@ class InvoiceLine(metaclass=PoolMeta):
     @property
     def _progress_amount(self):
         "The amount of a saved line, to not compute it for each of many lines"
-        if not self._values and self.progress_line:
+        if not self._values and self.on_progress:
             return self.currency.round(
                 self.progress_current_amount - self.progress_previous_amount)
 
@@ -1847,7 +1867,7 @@ class InvoiceLine(metaclass=PoolMeta):
         return set_base(super().taxable_lines, amount, self.quantity)
 
     def get_move_lines(self):
-        if self.progress_line and not self.amount:
+        if self.on_progress and not self.amount:
             return []
         return super().get_move_lines()
 
@@ -1858,105 +1878,25 @@ class InvoiceLine(metaclass=PoolMeta):
         return line
 
     @classmethod
-    def get_progress_billed(cls, contracts, excluded=(), items=None):
-        """
-        Return by id of contract line what the live documents billed
-
-        It includes what was billed before the contract.  Items are ids of
-        contract lines to return no other.
-        """
-        pool = Pool()
-        Invoice = pool.get('account.invoice')
-        SaleLine = pool.get('sale.line')
+    def get_progress_sums(cls, invoices):
+        "Return by id of invoice what its lines bill on progress"
         cursor = Transaction().connection.cursor()
         table = cls.__table__()
-        invoice = Invoice.__table__()
-        live = Invoice._live(invoice)
-        if excluded:
-            live &= ~invoice.id.in_([i.id for i in excluded])
-        if items is None:
-            which = table.progress_line != Null
-        else:
-            which = fields.SQL_OPERATORS['in'](
-                table.progress_line, list(items))
-        is_contract_line = table.id == table.progress_line
-        amount = table.progress_current_amount - table.progress_previous_amount
-        query = (table
-            .join(invoice, condition=table.invoice == invoice.id)
-            .select(
-                table.progress_line.as_('line'),
-                Max(invoice.currency).as_('currency'),
-                table.unit_price.as_('unit_price'),
-                Sum(Case((live, table.quantity), else_=0)).as_('quantity'),
-                Sum(Case((live, amount), else_=0)).as_('amount'),
-                Sum(Case(
-                        (is_contract_line, table.progress_previous_quantity),
-                        else_=0)).as_('opening_quantity'),
-                Sum(Case(
-                        (is_contract_line, table.progress_previous_amount),
-                        else_=0)).as_('opening_amount'),
-                Max(Case((live, table.id), else_=Null)).as_('last'),
-                Max(Case(
-                        (live & (invoice.progress_credited_invoice == Null),
-                            table.id),
-                        else_=Null)).as_('last_invoice'),
-                Max(Case(
-                        (is_contract_line, table.origin),
-                        else_=Null)).as_('origin'),
+        result = defaultdict(Decimal)
+        for sub_invoices in grouped_slice(invoices, SLICE):
+            query = table.select(
+                table.invoice.as_('invoice'),
+                Sum(table.progress_current_amount
+                    - table.progress_previous_amount).as_('amount'),
                 where=fields.SQL_OPERATORS['in'](
-                    invoice.progress_contract, [int(c) for c in contracts])
-                & which,
-                group_by=[table.progress_line, table.unit_price]))
-        if backend.name == 'sqlite':
-            sqlite_apply_types(query, [
-                    None, None, 'NUMERIC', None, 'NUMERIC', None, 'NUMERIC',
-                    None, None, None])
-        cursor.execute(*query)
-        groups = defaultdict(list)
-        currencies, origins = {}, {}
-        for line, currency, *values, origin in cursor:
-            groups[line].append(values)
-            currencies[line] = currency
-            if origin and origin.startswith('sale.line,'):
-                origins[line] = int(origin[len('sale.line,'):])
-        Currency = pool.get('currency.currency')
-        currencies = {
-            l: Currency(c) for l, c in currencies.items()}
-        ordinary = cls.get_ordinary_billed(
-            SaleLine.browse(list(origins.values())))
-        result = {}
-        for line, values in groups.items():
-            opening = ordinary.get(origins.get(line))
-            if opening is None:
-                opening = (
-                    sum(v[3] for v in values), sum(v[4] for v in values))
-            quantity = to_quantity(
-                sum(v[1] for v in values)) + to_quantity(opening[0])
-            amount = sum(v[2] for v in values) + opening[1]
-            # A price whose documents are all credited bills nothing
-            prices = [
-                (v[5], v[0]) for v in values
-                if v[5] and (to_quantity(v[1]) or v[2])]
-            price = max(prices)[1] if prices else None
-            result[line] = Billed(
-                float(quantity), currencies[line].round(amount), price,
-                max((v[6] for v in values if v[6]), default=None))
+                    table.invoice, [i.id for i in sub_invoices])
+                & (table.progress_current_amount != Null),
+                group_by=table.invoice)
+            if backend.name == 'sqlite':
+                sqlite_apply_types(query, [None, 'NUMERIC'])
+            cursor.execute(*query)
+            result.update(cursor)
         return result
-
-    @classmethod
-    def get_contract_lines(cls, sale_lines, invoice):
-        """
-        Return by id of sale line the id of the contract line that has live
-        documents in the contract of the invoice.
-        """
-        if not invoice.previous_progress_invoice:
-            return {}
-        billed = cls.get_progress_billed([invoice.progress_contract])
-        lines = cls.search([
-                ('id', 'in', [i for i, b in billed.items() if b.line]),
-                ('origin', 'in', [str(l) for l in sale_lines]),
-                ])
-        return {l.origin.id: l.id for l in lines}
 
     @classmethod
     def get_ordinary_billed(cls, sale_lines, states=('posted', 'paid')):
@@ -2007,14 +1947,14 @@ class InvoiceLine(metaclass=PoolMeta):
         result = {}
         for invoice in invoices:
             for line in invoice.lines:
-                if line.progress_line:
+                if line.on_progress:
                     result[line.id] = (to_quantity(line.quantity), line.amount)
         credit_lines = cls.search([
                 ('invoice.progress_credited_invoice', 'in',
                     [i.id for i in invoices]),
                 ('invoice.state', '!=', 'cancelled'),
                 ('invoice', 'not in', [i.id for i in excluded]),
-                ('progress_line', '!=', None),
+                ('progress_current_quantity', '!=', None),
                 ])
         for line in credit_lines:
             if line.origin.id in result:
@@ -2025,43 +1965,44 @@ class InvoiceLine(metaclass=PoolMeta):
         return result
 
     @classmethod
-    def copy_progress(cls, lines, invoice, billed):
-        "Copy the lines of the contract to the invoice which continues it"
+    def add_items(cls, items, invoice):
+        """
+        Add to the draft a line for each of the items of its contract
+
+        It is a copy of the last line that billed the item, to keep what other
+        modules put there, with what is sold now.
+        """
         pool = Pool()
-        SaleLine = pool.get('sale.line')
-        sales = {
-            l.origin.sale for l in lines if isinstance(l.origin, SaleLine)}
-        amended = {s: s.taxes_amended for s in sales}
-        prices, taxes, completed = {}, {}, set()
-        for line in lines:
-            if not line.progress_line:
-                continue
-            if isinstance(line.origin, SaleLine):
-                date = amended[line.origin.sale]
-                if date and line.create_date < date:
-                    taxes[line.id] = [t.id for t in line.origin.taxes]
-                if line.origin.unit_price != line.progress_sale_price:
-                    # The sale was amended
-                    prices[line.id] = line.origin.unit_price
-                else:
-                    prices[line.id] = line.unit_price
-            if line.progress_completed and same_quantity(
-                    line.progress_current_quantity,
-                    billed[line.progress_line.id].quantity):
-                completed.add(line.id)
-        return cls.copy(lines, default={
+        ContractLine = pool.get('account.progress_contract.line')
+        Sale = pool.get('sale.sale')
+        billed = ContractLine.get_billed(items)
+        completed = ContractLine.get_completed(billed)
+        last = {
+            billed[i.id].invoice_line: i for i in items
+            if billed[i.id].invoice_line}
+        Sale.check_progress_import({
+                i.origin.sale for i in items
+                if i.is_sold and not billed[i.id].invoice_line}, invoice)
+
+        def of_item(name):
+            def get(data):
+                value = getattr(last[data['id']], name)
+                return getattr(value, 'id', value)
+            return get
+
+        cls.copy(cls.browse(list(last)), default={
                 'invoice': invoice.id,
+                **{n: of_item(n) for n in [*cls._item_fields, 'sequence']},
                 'origin': lambda data: data['origin'],
-                'unit_price': lambda data: prices.get(
-                    data['id'], data['unit_price']),
-                'taxes': lambda data: taxes.get(data['id'], data['taxes']),
-                'progress_line': lambda data: data['progress_line'],
-                # The total of the line of a sale is the one of the sale
-                'progress_total_quantity': lambda data: (
-                    data['progress_total_quantity']
-                    if data['id'] not in prices else None),
-                'progress_completed': lambda data: data['id'] in completed,
+                'taxes': lambda data: [
+                    t.id for t in last[data['id']].taxes],
+                'progress_line': lambda data: last[data['id']].id,
+                'progress_completed': lambda data: (
+                    last[data['id']].id in completed),
                 })
+        cls.save([
+                i.get_invoice_line(invoice) for i in items
+                if not billed[i.id].invoice_line])
 
     @classmethod
     def set_progress_current(cls, currents):
@@ -2078,16 +2019,20 @@ class InvoiceLine(metaclass=PoolMeta):
 
     @classmethod
     def update_progress(cls, lines):
-        "Derive again the lines whose previous changed"
-        currents = []
+        "Derive again the lines whose item or previous changed"
         lines = [l for l in lines if l.progress_line]
-        if not lines:
-            return
+        changes = [l.get_item_values() for l in lines]
+        to_write = []
+        for line, values in zip(lines, changes):
+            if not line.on_progress and values:
+                to_write.extend(([line], values))
+        work = [
+            (l, v) for l, v in zip(lines, changes) if l.on_progress]
         derived = cls.derive_progress(
-            [(l, {'progress_completed': l.progress_completed})
-                for l in lines], check=False)
-        for line, values in zip(lines, derived):
-            if any(getattr(line, n) != values[n] for n in [
+            [(l, {'progress_completed': l.progress_completed, **v})
+                for l, v in work], check=False)
+        for (line, values), figures in zip(work, derived):
+            if values or any(getattr(line, n) != figures[n] for n in [
                         'progress_total_quantity',
                         'progress_previous_quantity',
                         'progress_previous_amount',
@@ -2096,31 +2041,83 @@ class InvoiceLine(metaclass=PoolMeta):
                         'progress_sale_price',
                         'progress_credit_quantity',
                         'progress_credit_amount']):
-                currents.append((line, values['progress_current_quantity']))
-        with Transaction().set_context(_progress_update=True):
-            cls.set_progress_current(currents)
+                to_write.extend(([line], {
+                            **values,
+                            'progress_current_quantity': figures[
+                                'progress_current_quantity'],
+                            }))
+        if to_write:
+            with Transaction().set_context(_progress_update=True):
+                cls.write(*to_write)
+
+    # What an item and the lines of its drafts have in common
+    _item_fields = [
+        'product', 'description', 'unit', 'unit_price', 'account']
+
+    def get_item_values(self):
+        "Return the values of the item that the line has not"
+        values = {}
+        if self.invoice.progress_credited_invoice:
+            return values
+        item = self.progress_line
+        for name in self._item_fields:
+            value = getattr(item, name)
+            if getattr(self, name) != value:
+                values[name] = getattr(value, 'id', value)
+        if self.taxes != item.taxes:
+            values['taxes'] = [
+                ('remove', [t.id for t in self.taxes]),
+                ('add', [t.id for t in item.taxes]),
+                ]
+        return values
 
     @classmethod
-    def check_progress_billed(cls, contracts):
-        "Check what is billed is between nothing and the total"
-        billed = {
-            b.line: b for b in cls.get_progress_billed(contracts).values()}
-        for line in cls.browse([l for l in billed if l]):
-            quantity = to_quantity(billed[line.id].quantity)
-            low, high = sorted([
-                    Decimal(0), to_quantity(line.progress_total_quantity)])
-            if not low <= quantity <= high:
-                raise ProgressCreditError(gettext(
-                        'project_progress_invoice.msg_billed_range',
-                        line=line.rec_name,
-                        invoice=line.invoice.rec_name,
-                        billed=float(quantity),
-                        total=line.progress_total_quantity))
+    def _update_items(cls, lines, field_names=None):
+        "Let the items have what was typed on the lines of their drafts"
+        pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
+
+        def is_written(*names):
+            return field_names is None or bool(field_names & set(names))
+
+        to_write = []
+        for line in lines:
+            item = line.progress_line
+            invoice = line.invoice
+            if (not item or not invoice or invoice.state != 'draft'
+                    or invoice.progress_credited_invoice):
+                continue
+            values = {}
+            for name in [*cls._item_fields, 'sequence']:
+                value = getattr(line, name)
+                if is_written(name) and getattr(item, name) != value:
+                    values[name] = getattr(value, 'id', value)
+            if is_written('taxes') and line.taxes != item.taxes:
+                values['taxes'] = [
+                    ('remove', [t.id for t in item.taxes]),
+                    ('add', [t.id for t in line.taxes]),
+                    ]
+            if line.on_progress:
+                if line.progress_total_quantity != item.quantity:
+                    values['quantity'] = line.progress_total_quantity
+                if (not invoice.previous_progress_invoice
+                        and not item.is_manual
+                        and not same_quantity(
+                            to_quantity(line.progress_previous_quantity),
+                            to_quantity(item.opening_quantity))):
+                    values['opening_quantity'] = (
+                        line.progress_previous_quantity)
+            if values:
+                to_write.extend(([item], values))
+        if to_write:
+            with without_check_access(), \
+                    Transaction().set_context(_progress_typed=True):
+                ContractLine.write(*to_write)
 
     @classmethod
     def check_progress(cls, lines, excluded):
         "Check the figures of the lines against the live documents"
-        lines = [l for l in lines if l.progress_line]
+        lines = [l for l in lines if l.on_progress]
         derived = cls.derive_progress(
             [(l, {'progress_completed': l.progress_completed})
                 for l in lines], excluded=excluded)
@@ -2206,6 +2203,10 @@ class InvoiceLine(metaclass=PoolMeta):
                     changes.append((line, values))
                 else:
                     others.append(line)
+            if values.keys() & {'origin', 'invoice'}:
+                for _, record, _ in cls._set_typed([
+                            (l, values) for l in others]):
+                    record._check_ordinary(values)
             if others or not lines:
                 actions.extend((others, {
                             n: v if n not in cls._progress_figures else None
@@ -2267,25 +2268,35 @@ class InvoiceLine(metaclass=PoolMeta):
         quantity is kept as near as possible when the previous changed.  What
         the excluded documents bill does not count.
         """
-        work, new = [], []
+        work, texts, new = [], [], []
         changes = cls._set_typed(changes)
         for change in changes:
             line, record, values = change
+            names = set(cls._progress_figures)
             if record.is_progress_work:
                 work.append(change)
-            elif line and line.progress_current_quantity is not None:
-                values.update(dict.fromkeys(cls._progress_figures))
+                names.clear()
+            elif record.is_progress_text:
+                texts.append(change)
+                names.remove('progress_line')
             else:
-                values.update(dict.fromkeys(
-                        values.keys() & set(cls._progress_figures)))
+                record._check_ordinary(values)
+            if not line or not (line.on_progress or line.progress_line):
+                names &= values.keys()
+            values.update(dict.fromkeys(names))
             if not line and record.invoice and record.invoice.progress:
                 new.append(change)
+        cls._place_last(new)
+        cls._check_credits(work)
+        if not excluded:
+            created = cls._set_items(work + texts, check)
+        else:
+            created = set()
         if work:
-            billed = cls._get_billed_before(work, check, excluded)
-            cls._check_items(work, billed)
+            billed = cls._get_billed_before(work, excluded, created)
+            cls._check_items(work)
             for line, record, values in work:
                 record._derive_progress(line, values, billed, check)
-        cls._place_last(new)
         return [values for _, _, values in changes]
 
     @classmethod
@@ -2296,7 +2307,7 @@ class InvoiceLine(metaclass=PoolMeta):
         """
         pool = Pool()
         Invoice = pool.get('account.invoice')
-        names = cls._progress_depends | {'product', 'description'}
+        names = cls._progress_depends | {'product', 'description', 'sequence'}
         ids = [l.id for l, _ in changes if l]
         # Together to be read together
         lines, records = iter(cls.browse(ids)), iter(cls.browse(ids))
@@ -2319,11 +2330,6 @@ class InvoiceLine(metaclass=PoolMeta):
         return result
 
     @property
-    def is_carried(self):
-        "If it continues or credits an item of the contract"
-        return bool(self.progress_line) and self.progress_line != self
-
-    @property
     def is_progress_work(self):
         """
         If it bills an item of a contract
@@ -2340,60 +2346,157 @@ class InvoiceLine(metaclass=PoolMeta):
             return False
         if isinstance(self.origin, self.__class__):
             return bool(
-                self.invoice.progress_credited_invoice and self.is_carried)
+                self.invoice.progress_credited_invoice and self.progress_line)
         return True
 
+    @property
+    def is_progress_text(self):
+        "If it is a title, subtotal or comment of a contract"
+        return bool(
+            self.invoice
+            and self.invoice.progress
+            and self.type != 'line'
+            and (self.progress_line
+                or not self.invoice.progress_credited_invoice))
+
     @classmethod
-    def _get_billed_before(cls, work, check, excluded):
-        "Return what was billed before the work, in contracts and by sales"
+    def _check_credits(cls, work):
+        "Check the lines of credit notes credit work"
+        for _, record, _ in work:
+            if (record.invoice.progress_credited_invoice
+                    and not isinstance(record.origin, cls)):
+                raise ProgressCreditError(
+                    record._get_progress_message('msg_credit_work'))
+
+    @classmethod
+    def _check_sales(cls, work, excluded=()):
+        "Check the sales of the work can be billed by its invoices"
         pool = Pool()
         Sale = pool.get('sale.sale')
         SaleLine = pool.get('sale.line')
-        brought_in, new = set(), defaultdict(set)
+        sales = defaultdict(set)
         for line, record, values in work:
-            if isinstance(record.origin, SaleLine) and not record.is_carried:
-                brought_in.add(record.origin)
-                # What is posted is checked as if it were new
-                if excluded or record._is_new(line, values):
-                    new[record.invoice].add(record.origin)
-        for invoice, sale_lines in new.items():
-            if check:
-                Sale.check_progress_import(
-                    {l.sale for l in sale_lines}, invoice)
-            if excluded:
-                continue
-            # What is already in the contract is carried
-            contract_lines = cls.get_contract_lines(sale_lines, invoice)
-            for line, record, values in work:
-                if (not line
-                        and record.invoice == invoice
-                        and not record.progress_line
-                        and record.origin in sale_lines
-                        and record.origin.id in contract_lines):
-                    values['progress_line'] = contract_lines[record.origin.id]
-                    record.progress_line = values['progress_line']
+            # What is posted is checked as if it were new
+            if isinstance(record.origin, SaleLine) and (
+                    record._is_item_new if excluded
+                    else record._is_new(line, values)):
+                sales[record.invoice].add(record.origin.sale)
+        for invoice, sales in sales.items():
+            Sale.check_progress_import(sales, invoice)
 
-        invoices = {r.invoice for _, r, _ in work}
-        contracts = {i.progress_contract for i in invoices} - {None}
-        items = {r.progress_line.id for _, r, _ in work if r.is_carried}
-        billed = cls.get_progress_billed(
-            contracts, excluded=excluded,
-            # A row is saved as fast whatever the contract has
-            items=items if len(items) <= SLICE else None
-            ) if contracts and items else {}
-        credits = [i for i in invoices if i.progress_credited_invoice]
-        totals, creditable = {}, {}
-        if credits:
-            # The last total of the items that are credited
-            totals = {
-                l.progress_line.id: l.progress_total_quantity
-                for l in cls.browse([
-                        b.line for b in billed.values() if b.line])}
+    @property
+    def _is_item_new(self):
+        "If its item came with its draft"
+        return bool(
+            self.progress_line
+            and self.progress_line.brought_by == self.invoice)
+
+    @classmethod
+    def _set_items(cls, changes, check):
+        """
+        Set on the records and on the values the items that they bill and
+        return the ids of those that are created
+        """
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
+        ContractLine = pool.get('account.progress_contract.line')
+        new, origins = [], set()
+        for change in changes:
+            line, record, values = change
+            if record._has_item(line, values):
+                continue
+            new.append(change)
+            record.progress_line = None
+            if record.origin:
+                origins.add(str(record.origin))
+        if not new:
+            return set()
+        if check:
+            cls._check_sales(new)
+        known = defaultdict(dict)
+        if origins:
+            for item in ContractLine.search([
+                        ('origin', 'in', list(origins))], order=[]):
+                known[str(item.origin)][item.contract] = item
+        to_create, vlist = [], []
+        for line, record, values in new:
+            contract = record.invoice.progress_contract
+            items = known[str(record.origin)]
+            if item := items.pop(contract, None):
+                record.progress_line = item
+            else:
+                to_create.append(record)
+                vlist.append({
+                        **ContractLine.get_values(record),
+                        'contract': contract.id,
+                        'brought_by': record.invoice.id,
+                        'sequence': values.get('sequence', record.sequence),
+                        })
+                if record.type == 'line':
+                    vlist[-1]['quantity'] = float(
+                        record.get_progress_total(line, values))
+                    if (record.invoice.previous_progress_invoice
+                            and hasattr(record.origin, 'sale')):
+                        vlist[-1]['change_order'] = record.origin.sale.rec_name
+            # The others are of contracts that bill nothing
+            ContractLine.delete(list(items.values()))
+            Contract.delete_unused(items)
+        created = ContractLine.create(vlist)
+        for record, item in zip(to_create, ContractLine.browse(created)):
+            record.progress_line = item
+        for line, record, values in new:
+            values['progress_line'] = record.progress_line.id
+        return {i.id for i in created}
+
+    def _check_ordinary(self, values):
+        "Check it does not bill what a contract bills"
+        pool = Pool()
+        SaleLine = pool.get('sale.line')
+        if (values.keys() & {'origin', 'invoice'}
+                and self.type == 'line'
+                and isinstance(self.origin, SaleLine)
+                and self.origin.progress
+                and self.origin.in_progress_contract):
+            item, = self.origin.progress_lines
+            raise ProgressLineError(gettext(
+                    'project_progress_invoice.msg_ordinary_line',
+                    line=self.origin.rec_name,
+                    contract=item.contract.rec_name))
+
+    def _has_item(self, line, values):
+        "Return if the line with the values typed bills the item that it has"
+        item = self.progress_line
+        if not item:
+            return False
+        if item.contract != self.invoice.progress_contract:
+            if line and item.brought_by == line.invoice:
+                return False
+            raise ProgressLineError(
+                self._get_progress_message('msg_item_other'))
+        if self.invoice.progress_credited_invoice:
+            return True
+        return item.type == self.type and not (
+            'origin' in values and item.origin != self.origin)
+
+    @classmethod
+    def _get_billed_before(cls, work, excluded, created):
+        "Return what was billed before the work"
+        pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
+        if excluded:
+            cls._check_sales(work, excluded)
+        credits = {
+            r.invoice for _, r, _ in work
+            if r.invoice.progress_credited_invoice}
+        creditable = {}
         for credit in credits:
             creditable.update(cls.get_progress_creditable(
                     [credit.progress_credited_invoice], excluded=[credit]))
         return BilledBefore(
-            billed, totals, cls.get_ordinary_billed(brought_in), creditable)
+            ContractLine.get_billed(
+                list({r.progress_line for _, r, _ in work}),
+                excluded=excluded),
+            creditable, created)
 
     def _is_new(self, line, values):
         "Return if the line becomes work of its invoice"
@@ -2402,35 +2505,18 @@ class InvoiceLine(metaclass=PoolMeta):
             or bool(values.keys() & {'invoice', 'origin', 'progress_line'}))
 
     @classmethod
-    def _check_items(cls, work, billed):
-        "Check the work is of the contract and once on its invoice"
-        pool = Pool()
-        SaleLine = pool.get('sale.line')
-
-        def get_item(line):
-            if line.is_carried:
-                return line.progress_line
-            elif isinstance(line.origin, SaleLine):
-                return line.origin
-
+    def _check_items(cls, work):
+        "Check each item is once on its invoice"
         items = {}
         for invoice in {
                 r.invoice for l, r, v in work if r._is_new(l, v)}:
             items[invoice] = {
-                get_item(l): l for l in invoice.lines if l.progress_line}
+                l.progress_line: l for l in invoice.lines if l.progress_line}
         created = set()
         for line, record, _ in work:
             invoice = record.invoice
-            if (invoice.progress_credited_invoice
-                    and not isinstance(record.origin, cls)):
-                raise ProgressCreditError(
-                    record._get_progress_message('msg_credit_work'))
-            if (record.is_carried
-                    and record.progress_line.id not in billed.contract):
-                raise ProgressLineError(
-                    record._get_progress_message('msg_item_other'))
-            item = get_item(record)
-            if not item or invoice not in items:
+            item = record.progress_line
+            if invoice not in items:
                 continue
             if (items[invoice].setdefault(item, line) != line
                     or (not line and (invoice, item) in created)):
@@ -2442,7 +2528,8 @@ class InvoiceLine(metaclass=PoolMeta):
     def _derive_progress(self, line, values, billed, check):
         "Complete the values typed with the figures that derive from them"
         item = self._get_progress_item(line, values, billed, check)
-        current = self._get_progress_current(line, values, item, check)
+        current = self._get_progress_current(
+            line, values, item, billed, check)
         if check and (fault := item.get_fault(current)):
             self._refuse_progress(fault, item, current)
         quantity, credit_amount = item.creditable or (None, None)
@@ -2463,8 +2550,6 @@ class InvoiceLine(metaclass=PoolMeta):
             quantity=float(item.get_billed_quantity(current)))
         if item.creditable:
             values['progress_completed'] = False
-        if line and not self.progress_line:
-            values['progress_line'] = line.id
 
     def _get_sale_price(self):
         pool = Pool()
@@ -2472,20 +2557,20 @@ class InvoiceLine(metaclass=PoolMeta):
         if isinstance(self.origin, SaleLine):
             return self.origin.unit_price
 
-    def get_progress_total(self, line, values, billed):
+    def get_progress_total(self, line, values):
         """
         Return the quantity that is sold of the item
 
-        That of a sale is the one of its line, else it is typed.
+        That of a sale is the one of its item, else it is typed.
         """
         pool = Pool()
         SaleLine = pool.get('sale.line')
-        name = 'progress_total_quantity'
-        typed = self._get_number(values, name)
+        item = self.progress_line
+        typed = self._get_number(values, 'progress_total_quantity')
         if isinstance(self.origin, SaleLine):
-            total = to_quantity(self.origin.quantity)
+            total = to_quantity((item or self.origin).quantity)
             for message, differs in [
-                    ('msg_unit_sale', self.unit != self.origin.unit),
+                    ('msg_unit_sale', self.unit != (item or self.origin).unit),
                     ('msg_total_sale',
                         typed is not None and not same_quantity(
                             typed, total)),
@@ -2494,13 +2579,10 @@ class InvoiceLine(metaclass=PoolMeta):
                     raise ProgressLineError(self._get_progress_message(
                             message, sale=self.origin.sale.rec_name))
             return total
-        if line and self.is_carried and self.unit != line.unit:
-            raise ProgressLineError(
-                self._get_progress_message('msg_unit_contract'))
-        if self.invoice.progress_credited_invoice:
-            return to_quantity(billed.totals.get(self.progress_line.id))
-        if typed is None and line:
-            typed = line.progress_total_quantity
+        if item and self.invoice.progress_credited_invoice:
+            return to_quantity(item.quantity)
+        if typed is None and item:
+            typed = item.quantity
         if typed is None:
             typed = self._get_number(values, 'quantity')
         if typed is None and line:
@@ -2509,49 +2591,43 @@ class InvoiceLine(metaclass=PoolMeta):
 
     def _get_progress_item(self, line, values, billed, check):
         "Return the Item from which the line bills"
-        pool = Pool()
-        SaleLine = pool.get('sale.line')
         invoice = self.invoice
-        item = Item(
-            self.get_progress_total(line, values, billed),
-            self.unit_price or Decimal(0), invoice.currency.round)
-        message, variables = 'msg_previous_readonly', {}
-        if self.is_carried:
-            before = billed.contract[self.progress_line.id]
-            item = item._replace(
-                previous=to_quantity(before.quantity),
-                billed=before.amount,
-                billed_price=before.unit_price or item.price)
-        elif (isinstance(self.origin, SaleLine)
-                and self.origin.id in billed.ordinary):
-            # It was billed at the price of the ordinary invoices
-            previous, amount = billed.ordinary[self.origin.id]
-            item = item._replace(previous=previous, billed=amount)
-            message = 'msg_previous_manual'
-            variables['sale'] = self.origin.sale.rec_name
-        elif invoice.previous_progress_invoice:
-            item = item._replace(
-                previous=to_quantity(0), billed_price=item.price,
-                billed=invoice.currency.round(Decimal(0)))
-        else:
+        item = self.progress_line
+        before = billed.items[item.id]
+        if line and before.line and self.unit != line.unit:
+            raise ProgressLineError(
+                self._get_progress_message('msg_unit_contract'))
+        price = self.unit_price or Decimal(0)
+        bills = item.get_item(before)._replace(
+            total=self.get_progress_total(line, values), price=price,
+            round=invoice.currency.round,
+            billed_price=before.unit_price or (
+                None if item.is_manual else price))
+        if not (invoice.previous_progress_invoice
+                or invoice.progress_credited_invoice
+                or item.is_manual):
             # Work billed before Tryton
-            previous = line.progress_previous_quantity if line else None
             typed = self._get_typed(
-                values, item, 'progress_previous', previous)
-            if typed is None:
-                typed = to_quantity(previous)
-            return item._replace(previous=typed).bill_before()
-        if invoice.progress_credited_invoice and isinstance(
-                self.origin, self.__class__):
-            item = item._replace(creditable=billed.creditable.get(
+                values, bills, 'progress_previous', before.quantity)
+            if typed is not None or item.is_opening_derived:
+                if typed is None:
+                    typed = before.quantity
+                bills = bills._replace(previous=typed).bill_before()
+            return bills
+        if invoice.progress_credited_invoice:
+            bills = bills._replace(creditable=billed.creditable.get(
                     self.origin.id, (Decimal(0), Decimal(0))))
         if check:
             typed = self._get_typed(
-                values, item, 'progress_previous', item.previous)
-            if typed is not None and not same_quantity(typed, item.previous):
+                values, bills, 'progress_previous', bills.previous)
+            if typed is not None and not same_quantity(typed, bills.previous):
+                message, variables = 'msg_previous_readonly', {}
+                if item.is_manual and not invoice.previous_progress_invoice:
+                    message = 'msg_previous_manual'
+                    variables['sale'] = item.origin.sale.rec_name
                 raise ProgressLineError(
                     self._get_progress_message(message, **variables))
-        return item
+        return bills
 
     def _get_number(self, values, name):
         "Return the number typed, None if there is none"
@@ -2579,7 +2655,7 @@ class InvoiceLine(metaclass=PoolMeta):
         return item.get_typed(
             quantity, ratio, to_quantity(shown) if shown is not None else None)
 
-    def _get_progress_current(self, line, values, item, check):
+    def _get_progress_current(self, line, values, item, billed, check):
         "Return the current quantity: typed, kept or else to start with"
         known = line.progress_current_quantity if line else None
         typed = self._get_typed(values, item, 'progress_current', known)
@@ -2597,7 +2673,7 @@ class InvoiceLine(metaclass=PoolMeta):
                 self._get_progress_message('msg_completed'))
         if typed is None and line:
             typed = known
-            if typed is None and not self.is_carried:
+            if typed is None and not item.creditable:
                 # An ordinary line becomes work
                 typed = to_quantity(line.quantity) + item.previous
             elif not check and item.creditable:
@@ -2608,10 +2684,11 @@ class InvoiceLine(metaclass=PoolMeta):
                 typed = item.default
             elif self.invoice.progress_closing and not completed:
                 typed = item.total
-            elif self.is_carried or self._get_sale_price() is not None:
-                typed = item.previous
-            else:
+            elif (self.progress_line.id in billed.created
+                    and self._get_sale_price() is None):
                 typed = item.total
+            else:
+                typed = item.previous
         return item.get_current(
             to_quantity(typed), forward=not check and not item.creditable)
 
@@ -2669,24 +2746,19 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def on_modification(cls, mode, lines, field_names=None):
         super().on_modification(mode, lines, field_names=field_names)
-        if mode == 'create':
-            progress = [
-                l for l in lines if l.progress_current_quantity is not None]
-            if progress:
-                cls._set_contract_lines(progress)
         if mode == 'delete':
             return
         cls._mark_invoices(lines)
+        progress = [l for l in lines if l.invoice and l.invoice.progress]
+        if field_names is None or field_names & {
+                *cls._progress_depends, *cls._item_fields, 'taxes',
+                'sequence'}:
+            if mode == 'create':
+                cls._set_sale_lines([
+                        l.progress_line for l in progress if l.progress_line])
+            cls._update_items(progress, field_names)
         if field_names is None or field_names & cls._progress_depends:
-            cls._update_progress_taxes(
-                [l for l in lines if l.invoice and l.invoice.progress])
-
-    @classmethod
-    def _set_contract_lines(cls, lines):
-        "Let the lines that bring an item in the contract be contract lines"
-        if contract_lines := [l for l in lines if not l.progress_line]:
-            point_to_self(contract_lines, 'progress_line')
-            cls._set_sale_lines(contract_lines)
+            cls._update_progress_taxes(progress)
 
     @classmethod
     def _set_sale_lines(cls, contract_lines):
@@ -2698,7 +2770,8 @@ class InvoiceLine(metaclass=PoolMeta):
         pool = Pool()
         SaleLine = pool.get('sale.line')
         sale_lines = {
-            l.origin for l in contract_lines if isinstance(l.origin, SaleLine)}
+            l.origin for l in contract_lines
+            if l.is_sold and l.type == 'line'}
         sale_lines = [l for l in sale_lines if not l.progress]
         if sale_lines:
             with without_check_access():
@@ -2720,7 +2793,7 @@ class InvoiceLine(metaclass=PoolMeta):
         cursor = transaction.connection.cursor()
         table = Invoice.__table__()
         # No one else sees those that were just made
-        new = set(transaction.create_records[Invoice.__name__])
+        new = transaction.create_records[Invoice.__name__]
         invoices = {
             l.invoice for l in lines
             if l.invoice and l.invoice.id not in new}
@@ -2747,6 +2820,7 @@ class InvoiceLine(metaclass=PoolMeta):
     @classmethod
     def on_delete(cls, lines):
         pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
         Invoice = pool.get('account.invoice')
         # The queued tasks must not inherit the context
         context = Transaction().context
@@ -2754,14 +2828,20 @@ class InvoiceLine(metaclass=PoolMeta):
         cls._mark_invoices(lines)
         with Transaction().set_context(_progress_invoice=False):
             callbacks = super().on_delete(lines)
-        invoices = {
-            l.invoice.id for l in lines if l.invoice and l.invoice.progress}
-        if invoices and not in_invoice:
+        progress = [l for l in lines if l.invoice and l.invoice.progress]
+        if progress and not in_invoice:
+            invoices = {l.invoice.id for l in progress}
             callbacks.append(lambda: Invoice.update_taxes([
                         i for i in Invoice.search([
                                 ('id', 'in', list(invoices)),
                                 ('state', '=', 'draft'),
                                 ])]))
+        # What was typed on it is no more sold
+        typed = {
+            l.progress_line for l in progress
+            if l._is_item_new and not l.progress_line.origin}
+        if typed:
+            callbacks.append(lambda: ContractLine.delete_unused(typed))
         return callbacks
 
     @classmethod
@@ -2800,6 +2880,9 @@ class ImportProgressStart(ModelView):
                     ],
                 ],
             ('invoice_method', 'in', ['progress', 'manual']),
+            ('lines', 'not where', [
+                    ('progress_lines.contract.state', '=', 'closed'),
+                    ]),
             If(Eval('states') == 'quotation',
                 ('state', '=', 'quotation'),
                 If(Eval('states') == 'sale',
@@ -2875,7 +2958,7 @@ class EnterProgress(Wizard):
 
     def default_start(self, fields):
         return {
-            'lines': [l.id for l in self.record.lines if l.progress_line],
+            'lines': [l.id for l in self.record.lines if l.on_progress],
             }
 
     def transition_cancel(self):
@@ -2884,7 +2967,7 @@ class EnterProgress(Wizard):
     def transition_save(self):
         pool = Pool()
         Line = pool.get('account.invoice.line')
-        lines = {l.id: l for l in self.record.lines if l.progress_line}
+        lines = {l.id: l for l in self.record.lines if l.on_progress}
         rows = {l.id: l for l in self.start.lines}
         if rows.keys() != lines.keys():
             raise ProgressLineError(gettext(

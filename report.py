@@ -89,7 +89,7 @@ class _PrintedInvoice(_Printed):
             if line.unit:
                 values['unit'] = _Printed(
                     line.unit, digits=line.quantity_digits)
-            if with_progress and line.progress_line:
+            if with_progress and line.on_progress:
                 values['description'] = '\n'.join(filter(None, [
                             line.description,
                             gettext(
@@ -113,7 +113,7 @@ def _get_billing_lines(lines):
     its title and a subtotal with what it sums.
     """
     def is_idle(line):
-        return line.progress_line and not line.quantity and not line.amount
+        return line.on_progress and not line.quantity and not line.amount
 
     def left_out(lines):
         return lines and all(map(is_idle, lines))
@@ -264,7 +264,7 @@ class ContractReport(PartyReport):
         for line in invoice.lines:
             if line.type == 'title':
                 sections.append(Section(line.description or '', []))
-            elif line.progress_line:
+            elif line.on_progress:
                 sections[-1].lines.append(line)
         return [s for s in sections if s.title or s.lines]
 
@@ -300,7 +300,7 @@ class CumulativeStatement(ContractReport):
             # The items of the contract that are not on the invoice
             absent=invoice.progress_current_amount - sum(
                 l.progress_current_amount for l in invoice.lines
-                if l.progress_line))
+                if l.on_progress))
         return context
 
 

@@ -1,11 +1,9 @@
 # This file is part of Tryton.  The COPYRIGHT file at the top level of
 # this repository contains the full copyright notices and license terms.
 from collections import defaultdict
-from contextlib import contextmanager
 from itertools import chain
 
 from sql import Null
-from sql.aggregate import Max, Min, Sum
 from sql.conditionals import Case
 from trytond.i18n import gettext
 from trytond.model import ModelView, fields, sort
@@ -19,23 +17,6 @@ from .billing import RecordFunction
 from .common import OPEN, SLICE, ReadonlyMixin, lock_together, to_quantity
 from .exceptions import ProgressAccessError, ProgressImportError
 from .progress import same_quantity
-
-
-@contextmanager
-def without_documents(lines):
-    """
-    Keep Tryton from reading what billed each of the sale lines on progress
-
-    It would read all lines of all documents, where one query sums them.
-    """
-    caches = [l._local_cache[l.id] for l in lines if l.progress]
-    for cache in caches:
-        cache['invoice_lines'] = ()
-    try:
-        yield
-    finally:
-        for cache in caches:
-            cache._pop('invoice_lines', None)
 
 
 class Sale(metaclass=PoolMeta):
@@ -106,52 +87,23 @@ class Sale(metaclass=PoolMeta):
 
     @classmethod
     def get_progress_contract(cls, sales, name):
-        """
-        Return the last contract of each sale, before those of which all
-        documents are cancelled
-        """
+        "Return the contract that bills each sale, the last if several do"
         pool = Pool()
-        Invoice = pool.get('account.invoice')
-        InvoiceLine = pool.get('account.invoice.line')
-        SaleLine = pool.get('sale.line')
+        ContractLine = pool.get('account.progress_contract.line')
         result = dict.fromkeys((s.id for s in sales))
-        sales = [
-            s for s in sales if s.invoice_method in {'progress', 'manual'}]
-        lines = SaleLine.search([
-                ('sale', 'in', [s.id for s in sales]),
-                ('type', '=', 'line'),
-                ]) if sales else []
-        cursor = Transaction().connection.cursor()
-        table = InvoiceLine.__table__()
-        contract_line = InvoiceLine.__table__()
-        invoice = Invoice.__table__()
-        used = Max(Case(
-                (Invoice._live(invoice) | invoice.state.in_(OPEN), 1),
-                else_=0))
-        contracts = defaultdict(list)
-        for sub_lines in grouped_slice(lines, SLICE):
-            origins = {str(l): l.sale.id for l in sub_lines}
-            cursor.execute(*table
-                .join(contract_line,
-                    condition=table.progress_line == contract_line.id)
-                .join(invoice, condition=table.invoice == invoice.id)
-                .select(
-                    contract_line.origin, used, invoice.progress_contract,
-                    where=fields.SQL_OPERATORS['in'](
-                        contract_line.origin, list(origins)),
-                    group_by=[
-                        contract_line.origin, invoice.progress_contract]))
-            for origin, used_, contract in cursor:
-                contracts[origins[origin]].append((used_, contract))
-        for sale, contracts in contracts.items():
-            _, result[sale] = max(contracts)
+        for sub_sales in grouped_slice(sales, SLICE):
+            for item in ContractLine.search([
+                        ('origin.sale', 'in', [s.id for s in sub_sales],
+                            'sale.line'),
+                        ], order=[('contract', 'ASC')]):
+                result[item.origin.sale.id] = item.contract.id
         return result
 
     @classmethod
     def search_progress_contract(cls, name, clause):
         return [
-            ('lines.invoice_lines.invoice.progress_contract'
-                + clause[0][len(name):], *clause[1:]),
+            ('lines.progress_lines.contract' + clause[0][len(name):],
+                *clause[1:]),
             ]
 
     def get_invoices(self, name):
@@ -159,27 +111,23 @@ class Sale(metaclass=PoolMeta):
             return super().get_invoices(name)
         field = getattr(self.__class__, name)
         Invoice = field.get_target()
-        with without_documents(self.line_lines):
-            invoices = set(super().get_invoices(name))
-        invoices.update(
-            Invoice.search([
-                    ('lines.origin', 'in', [
-                            str(l) for l in self.line_lines if l.progress]),
-                    ]),
-            # The origin of a credit line is the credited line
-            Invoice.search([
-                    self._progress_domain,
-                    ('progress_credited_invoice', '!=', None),
-                    ]))
+        invoices = set(super().get_invoices(name))
+        invoices.update(Invoice.search(self._progress_domain))
         order = field.order if field.order is not None else Invoice._order
         return sort(invoices, order)
 
     @property
     def _progress_domain(self):
         "The domain of the documents that bill its lines on progress"
-        # The index of origin serves the names of the lines, not their sale
-        return ('lines.progress_line.origin', 'in', [
-                str(l) for l in self.lines])
+        pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
+        items = ContractLine.search([
+                ('origin', 'in', [str(l) for l in self.lines]),
+                ], order=[])
+        return [
+            ('progress_contract', 'in', list({i.contract.id for i in items})),
+            ('lines.progress_line', 'in', [i.id for i in items]),
+            ]
 
     @classmethod
     def search_invoices(cls, name, clause):
@@ -192,7 +140,7 @@ class Sale(metaclass=PoolMeta):
         return [bool_op,
             domain,
             ('lines', 'where', [
-                    ('invoice_lines.progress_lines.invoice'
+                    ('progress_lines.invoice_lines.invoice'
                         + clause[0][len(name):], *clause[1:]),
                     ('type', '=', 'line'),
                     ]),
@@ -221,6 +169,47 @@ class Sale(metaclass=PoolMeta):
                 and not all(l.progress_finished for l in self.line_lines)):
             state = 'partially paid'
         return state
+
+    @classmethod
+    def process(cls, sales):
+        super().process(sales)
+        # A quotation may be billed before it is confirmed
+        states = defaultdict(list)
+        for sale in sales:
+            if sale.state == 'quotation' and sale.on_progress:
+                state = sale.get_invoice_state()
+                if state != sale.invoice_state:
+                    states[state].append(sale)
+        for state, sales in states.items():
+            cls.write(sales, {'invoice_state': state})
+
+    @classmethod
+    def _process_invoice(cls, sales):
+        cls._process_contracts([
+                s for s in sales
+                if s.invoice_method == 'progress' or s.on_progress])
+        super()._process_invoice(sales)
+
+    @classmethod
+    def _process_contracts(cls, sales):
+        "Let the sales be items of their contracts, which begin with them"
+        pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
+        with without_check_access():
+            contracts = {
+                s.progress_contract for s in cls.browse(sales)} - {None}
+            ContractLine.add_sale_lines(contracts)
+            vlist = []
+            for sale in cls.browse(sales):
+                lines = [l for l in sale.lines if not l.out_of_contract]
+                if not sale.progress_contract and any(
+                        l.type == 'line' for l in lines):
+                    contract = sale._begin_progress_contract()
+                    vlist.extend(
+                        l.get_progress_item(
+                            contract=contract.id, sequence=l.sequence)
+                        for l in lines)
+            ContractLine.create(vlist)
 
     def create_invoice(self):
         if self.invoice_method == 'progress' or self.progress_documents:
@@ -344,25 +333,9 @@ class Sale(metaclass=PoolMeta):
         Return the lines to bill the whole sale on progress but those whose
         sale line is present
         """
-        pool = Pool()
-        InvoiceLine = pool.get('account.invoice.line')
-        lines = []
-        partial = any(l in present for l in self.lines)
-        with Transaction().set_context(_progress_total=True):
-            for line in self.lines:
-                if line in present:
-                    continue
-                elif line.type == 'line':
-                    lines.extend(line.get_invoice_line())
-                elif not partial:
-                    lines.append(InvoiceLine(
-                            type=line.type,
-                            invoice_type='out',
-                            company=self.company,
-                            currency=self.currency,
-                            description=line.description,
-                            note=line.note))
-        return lines
+        return [
+            l.get_progress_invoice_line() for l in self.lines
+            if l not in present]
 
     @classmethod
     @ModelView.button_action('project_progress_invoice.act_progress_invoice')
@@ -373,12 +346,14 @@ class Sale(metaclass=PoolMeta):
     def get_progress_invoice(self):
         "Return the open progress invoice or else a new one"
         pool = Pool()
+        Contract = pool.get('account.progress_contract')
         Invoice = pool.get('account.invoice')
         documents = self.progress_documents
         for document in documents:
             if (document.state in OPEN
                     and not document.progress_credited_invoice):
                 return document
+        contract = self.progress_contract
         if documents:
             # A refund may have come back to life beside a later contract
             last = max(
@@ -390,10 +365,16 @@ class Sale(metaclass=PoolMeta):
             with Transaction().set_context(skip_grouping=True):
                 invoice = self._get_invoice()
             invoice.progress = True
-            invoice.progress_contract = self._begin_progress_contract()
             invoice.description = self.description
-            invoice.save()
-            self.__class__.import_progress([self], invoice)
+            if contract and contract.is_of(invoice):
+                Contract.process([contract])
+                contract.check_open()
+                invoice.progress_contract = contract
+                invoice.save()
+            else:
+                invoice.progress_contract = self._begin_progress_contract()
+                invoice.save()
+                self.__class__.import_progress([self], invoice)
             self.copy_resources_to(invoice)
         return invoice
 
@@ -466,11 +447,28 @@ class Sale(metaclass=PoolMeta):
             sales = [s for s in sales if not s.progress_documents]
         cls._check_progress(sales, OPEN + ['posted', 'paid'])
         super().cancel(sales)
+        cls._leave_contracts(sales)
 
     @classmethod
     def draft(cls, sales):
         cls._check_progress(sales, OPEN + ['posted', 'paid'])
         super().draft(sales)
+        cls._leave_contracts(sales)
+
+    @classmethod
+    def _leave_contracts(cls, sales):
+        "Delete the items of the sales that no document ever billed"
+        pool = Pool()
+        Contract = pool.get('account.progress_contract')
+        ContractLine = pool.get('account.progress_contract.line')
+        with without_check_access():
+            items = ContractLine.search([
+                    ('origin.sale', 'in', [s.id for s in sales],
+                        'sale.line'),
+                    ], order=[])
+            contracts = {i.contract for i in items}
+            ContractLine.delete_unused(items)
+            Contract.delete_unused(contracts)
 
     @classmethod
     def cancel_expired_quotation(cls):
@@ -490,11 +488,17 @@ class Sale(metaclass=PoolMeta):
 
 class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
     __name__ = 'sale.line'
-    _readonly_fields = {'progress'}
+    _readonly_fields = {'progress', 'out_of_contract'}
 
     progress = fields.Boolean(
         "On Progress", readonly=True,
         help="If the line was ever billed on progress.")
+    out_of_contract = fields.Boolean(
+        "Out of Contract", readonly=True,
+        help="If its item was deleted from the contract of the sale.")
+    progress_lines = fields.One2Many(
+        'account.progress_contract.line', 'origin', "Contract Lines",
+        readonly=True)
     progress_billed_quantity = fields.Function(
         fields.Float("Quantity Billed on Progress"),
         'get_progress_quantities')
@@ -515,6 +519,8 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
     def __setup__(cls):
         super().__setup__()
         # The unit never decides the money
+        # Its contract tells what is billed on progress
+        cls.invoice_lines.filter = [('progress_current_quantity', '=', None)]
         cls.quantity_to_invoice.digits = 'quantity_unit'
         cls.actual_quantity.digits = 'quantity_unit'
 
@@ -538,9 +544,7 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
         """
         pool = Pool()
         Contract = pool.get('account.progress_contract')
-        Invoice = pool.get('account.invoice')
-        InvoiceLine = pool.get('account.invoice.line')
-        cursor = Transaction().connection.cursor()
+        ContractLine = pool.get('account.progress_contract.line')
         flags = {'progress_finished', 'in_progress_contract'}
         result = {
             n: dict.fromkeys(
@@ -561,96 +565,37 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
                 ]) if lines else []
         if not on_progress:
             return result
-
-        table = InvoiceLine.__table__()
-        contract_line = InvoiceLine.__table__()
-        invoice = Invoice.__table__()
-        live = Invoice._live(invoice)
-        used = live | invoice.state.in_(OPEN)
-        opening = Case(
-            (table.id == contract_line.id, table.progress_previous_quantity),
-            else_=0)
-        rows = defaultdict(list)
-        for sub_lines in grouped_slice(on_progress, SLICE):
-            cursor.execute(*table
-                .join(contract_line,
-                    condition=table.progress_line == contract_line.id)
-                .join(invoice, condition=table.invoice == invoice.id)
-                .select(
-                    contract_line.origin,
-                    contract_line.id,
-                    invoice.progress_contract,
-                    Max(table.unit_price) != Min(table.unit_price),
-                    Sum(Case((live, table.quantity), else_=0)),
-                    Sum(Case(
-                            (live & (invoice.state == 'paid'),
-                                table.quantity),
-                            else_=0)),
-                    # It follows the posting as what is left to invoice
-                    Sum(opening) * Max(Case((live, 1), else_=0)),
-                    Max(Case((used, 1), else_=0)),
-                    Max(Case(
-                            (live
-                                & (invoice.progress_credited_invoice == Null),
-                                table.id),
-                            else_=Null)),
-                    where=fields.SQL_OPERATORS['in'](
-                        contract_line.origin, [str(l) for l in sub_lines]),
-                    group_by=[
-                        contract_line.origin, contract_line.id,
-                        invoice.progress_contract]))
-            for origin, *values, used_, last in cursor:
-                if used_:
-                    rows[int(origin.split(',')[1])].append((*values, last))
-        contracts = {r[1] for v in rows.values() for r in v}
-        closed = Contract.get_closed(contracts)
+        with without_check_access():
+            items = ContractLine.search([
+                    ('origin', 'in', [str(l) for l in on_progress]),
+                    ], order=[])
+            billed = ContractLine.get_billed(items)
+            completed = ContractLine.get_completed(billed)
+            closed = Contract.get_closed({i.contract for i in items})
+        items = {i.origin.id: i for i in items}
         closed_sales = {
             l.sale for l in on_progress
-            if any(r[1] in closed for r in rows.get(l.id, []))}
-        repriced = {r[1] for v in rows.values() for r in v if r[2]}
-        prices = {}
-        if repriced:
-            prices = {
-                i: b.unit_price for i, b
-                in InvoiceLine.get_progress_billed(repriced).items()}
-        billed = InvoiceLine.get_ordinary_billed(lines)
-        paid = InvoiceLine.get_ordinary_billed(lines, states=['paid'])
+            if l.id in items and items[l.id].contract.id in closed
+            and billed[items[l.id].id].used}
         for line in lines:
-            manual = line.id in billed
+            item = items.get(line.id)
+            if not item:
+                continue
+            billed_ = billed[item.id]
             figures = {
-                'progress_billed_quantity': (
-                    billed[line.id][0] if manual else 0),
-                'progress_paid_quantity': paid[line.id][0] if manual else 0,
+                'progress_billed_quantity': billed_.quantity,
+                'progress_paid_quantity': billed_.paid,
+                'in_progress_contract': billed_.used,
+                'progress_finished': (
+                    not line.quantity
+                    or line.sale in closed_sales
+                    or item.id in completed
+                    or item.is_billed(billed_)),
                 }
-            figures['in_progress_contract'] = bool(rows.get(line.id))
-            last = max(
-                (r[-1] for r in rows.get(line.id, []) if r[-1]), default=None)
-            for *_, billed_, paid_, opening, _ in rows.get(line.id, []):
-                opening = 0 if manual else to_quantity(opening)
-                figures['progress_billed_quantity'] += (
-                    to_quantity(billed_) + opening)
-                figures['progress_paid_quantity'] += (
-                    to_quantity(paid_) + opening)
-            if last:
-                last = InvoiceLine(last)
-                completed = last.progress_completed and same_quantity(
-                    last.progress_current_quantity,
-                    figures['progress_billed_quantity'])
-            else:
-                completed = False
-            # The difference of an amended price is still to bill
-            at_price = not last or (
-                last.progress_sale_price in {None, line.unit_price}
-                and all(
-                    prices.get(r[0]) in {None, last.unit_price}
-                    for r in rows[line.id]))
-            figures['progress_finished'] = (
-                not line.quantity
-                or line.sale in closed_sales
-                or at_price and (
-                    completed
-                    or same_quantity(
-                        line.quantity, figures['progress_billed_quantity'])))
+            if not billed_.line and not item.is_manual:
+                # It follows the posting as what is left to invoice
+                figures['progress_billed_quantity'] -= billed_.opening
+                figures['progress_paid_quantity'] -= billed_.opening
             for name in names:
                 value = figures[name]
                 if name not in flags:
@@ -667,13 +612,14 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
         """
         for line in cls.browse(lines):
             billed = line.progress_billed_quantity
-            if (abs(billed) > abs(line.quantity)
-                    and not same_quantity(billed, line.quantity)):
+            quantity = line.progress_lines[0].quantity
+            if (abs(billed) > abs(quantity)
+                    and not same_quantity(billed, quantity)):
                 raise ProgressAccessError(gettext(
                         'project_progress_invoice.msg_sale_billed_twice',
                         line=line.rec_name,
                         billed=billed,
-                        quantity=line.quantity,
+                        quantity=quantity,
                         documents=', '.join(
                             d.rec_name
                             for d in line.sale.progress_documents)))
@@ -700,33 +646,54 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
             self.sale.invoice_method == 'progress'
             or self.progress and self.sale.invoice_method == 'manual')
 
+    def get_progress_item(self, **values):
+        "Return the values of its item, completed by those given"
+        pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
+        item = {
+            **ContractLine.get_values(self),
+            'origin': str(self),
+            **values,
+            }
+        # It has the account of its product
+        del item['account']
+        if self.type == 'line':
+            item['taxes'] = [('add', [t.id for t in self.taxes])]
+        return item
+
+    def get_progress_invoice_line(self):
+        "Return the line, not saved, that bills it for the first time"
+        pool = Pool()
+        InvoiceLine = pool.get('account.invoice.line')
+        if self.type == 'line':
+            with Transaction().set_context(_progress_total=True):
+                line, = self.get_invoice_line()
+            return line
+        return InvoiceLine(
+            type=self.type,
+            invoice_type='out',
+            company=self.company,
+            currency=self.currency,
+            origin=self,
+            description=self.description,
+            note=self.note)
+
     def _get_invoice_line_quantity(self):
-        if self.on_progress or Transaction().context.get('_progress_total'):
+        if Transaction().context.get('_progress_total'):
+            # What is still to be measured is sold as well
+            return self.quantity or 1
+        if self.on_progress:
             return self.quantity
         return super()._get_invoice_line_quantity()
 
     def _get_invoiced_quantity(self):
-        pool = Pool()
-        Uom = pool.get('product.uom')
         if Transaction().context.get('_progress_total'):
             return 0
         if self.on_progress:
             if self.progress_finished:
                 return self.quantity
             return self.progress_billed_quantity
-        quantity = super()._get_invoiced_quantity()
-        for line in self.invoice_lines:
-            # As it was before the cancelled contract
-            if (line.invoice and line.invoice.progress
-                    and line.invoice.state == 'cancelled'
-                    # Tryton already skips them
-                    and line.invoice not in self.sale.invoices_recreated):
-                if self.unit:
-                    quantity -= Uom.compute_qty(
-                        line.unit or self.unit, line.quantity, self.unit)
-                else:
-                    quantity -= line.quantity
-        return quantity
+        return super()._get_invoiced_quantity()
 
     def _get_move_invoice_lines(self, shipment_type):
         # The price of the move is not the one of a part of a unit
@@ -746,17 +713,11 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
         if self.type != 'line' or not self.progress:
             super().set_quantities()
             return
-        stored = {
-            n: getattr(self, n)
-            for n in ['quantity_to_invoice', 'actual_quantity']}
         if 'invoice' in {
                 self.sale.shipment_method,
                 getattr(self.sale, 'task_creation_method', None)}:
-            # What follows what is paid looks at each document
+            # What follows what is paid
             super().set_quantities()
-        else:
-            with without_documents([self]):
-                super().set_quantities()
         # The unit never decides the money
         invoiced = to_quantity(self._get_invoiced_quantity())
         moved = sum(
@@ -769,11 +730,52 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
                 to_quantity(self.progress_billed_quantity), key=abs),
             }
         for name, quantity in quantities.items():
-            if stored[name] != float(quantity):
+            # What did not move is not written
+            if getattr(self, name) != float(quantity):
                 setattr(self, name, float(quantity))
-            elif self._values:
-                # What did not move is not written
-                self._values._pop(name, None)
+
+    # What its item has in common
+    _progress_fields = [
+        'product', 'description', 'quantity', 'unit', 'unit_price', 'taxes']
+
+    @classmethod
+    def write(cls, *args):
+        before = {}
+        with without_check_access():
+            for lines, values in zip(args[::2], args[1::2]):
+                if values.keys() & set(cls._progress_fields):
+                    before.update(
+                        (l.id, l._get_progress_values())
+                        for l in cls.browse(lines) if l.progress_lines)
+        super().write(*args)
+        if before:
+            with without_check_access():
+                cls._update_items(before)
+
+    def _get_progress_values(self):
+        return {n: getattr(self, n) for n in self._progress_fields}
+
+    @classmethod
+    def _update_items(cls, before):
+        "Let the items have what changed on the lines since before"
+        pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
+        to_write = []
+        for line in cls.browse(list(before)):
+            old, new = before[line.id], line._get_progress_values()
+            values = {
+                n: getattr(v, 'id', v) for n, v in new.items() if v != old[n]}
+            if 'taxes' in values:
+                values['taxes'] = [
+                    ('remove', [t.id for t in line.progress_lines[0].taxes]),
+                    ('add', [t.id for t in new['taxes']]),
+                    ]
+            if 'product' in values and line.product:
+                values['account'] = line.product.account_revenue_used.id
+            if values:
+                to_write.extend((list(line.progress_lines), values))
+        if to_write:
+            ContractLine.write(*to_write)
 
     @classmethod
     def check_modification(cls, mode, lines, values=None, external=False):
@@ -785,9 +787,24 @@ class SaleLine(ReadonlyMixin, metaclass=PoolMeta):
                 sale._check_progress([sale], OPEN + ['posted', 'paid'])
 
     @classmethod
+    def on_delete(cls, lines):
+        pool = Pool()
+        ContractLine = pool.get('account.progress_contract.line')
+        callbacks = super().on_delete(lines)
+        with without_check_access():
+            items = ContractLine.search([
+                    ('origin', 'in', [str(l) for l in lines]),
+                    ], order=[])
+        if items:
+            callbacks.append(lambda: ContractLine.delete(items))
+        return callbacks
+
+    @classmethod
     def copy(cls, lines, default=None):
         default = default.copy() if default is not None else {}
         default.setdefault('progress', False)
+        default.setdefault('out_of_contract', False)
+        default.setdefault('progress_lines')
         return super().copy(lines, default=default)
 
 
@@ -863,6 +880,24 @@ class Sale_Amendment(metaclass=PoolMeta):
                 a.write_date or a.create_date for a in self.amendments
                 if a.state == 'validated'
                 and any(l.action == 'taxes' for l in a.lines)), default=None)
+
+
+class Invoice_Amendment(metaclass=PoolMeta):
+    __name__ = 'account.invoice'
+
+    def _get_next_values(self):
+        values = super()._get_next_values()
+        for sale in self.progress_contract.sales:
+            amended = {
+                l.action for a in sale.amendments for l in a.lines
+                if a.state == 'validated'
+                and (a.write_date or a.create_date) > self.create_date}
+            if 'payment_term' in amended:
+                values['payment_term'] = (
+                    sale.payment_term.id if sale.payment_term else None)
+            if 'party' in amended:
+                values['invoice_address'] = sale.invoice_address.id
+        return values
 
 
 class Sale_InvoiceGrouping(metaclass=PoolMeta):

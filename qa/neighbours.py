@@ -38,9 +38,12 @@ NEIGHBOURS = [
     'sale',
     'sale_advance_payment',
     'sale_amendment',
+    'sale_complaint',
+    'sale_credit_limit',
     'sale_discount',
     'sale_invoice_grouping',
     'sale_project_task',
+    'sale_shipment_cost',
     ]
 # The scenarios that can not pass and why
 EXPECTED = dict.fromkeys([
@@ -111,6 +114,10 @@ def test_scenario(scenario):
 @pytest.fixture(scope='module')
 def all_beside():
     activate_beside(NEIGHBOURS, setup_company)
+    # A sale without carrier has no cost of shipment
+    configuration = Model.get('sale.configuration')(1)
+    configuration.sale_shipment_cost_method = None
+    configuration.save()
     AnalyticAccount = Model.get('analytic_account.account')
     root = AnalyticAccount(type='root', name="Root")
     root.save()
@@ -240,7 +247,100 @@ def test_credit_amount_and_dunning():
     first.click('post')
     next_invoice(first, .5)
     customer.reload()
-    assert customer.credit_amount - before == 500
+    # What is to pay and what is to bill
+    assert customer.credit_amount - before == 500 + 500
+
+
+@pytest.mark.usefixtures('all_beside')
+def test_credit_amount_of_what_is_completed():
+    customer = get('party.party', "Customer")
+    before = customer.credit_amount
+    sale = create_sale((10, '100'))
+    first, = sale.click('progress_invoice')
+    set_current(first, .3)
+    first.click('post')
+    pay(first)
+    second = next_invoice(first, post=False)
+    line, = work(second)
+    line.progress_current = .5
+    line.progress_completed = True
+    second.save()
+    second.click('post')
+    customer.reload()
+    assert customer.credit_amount - before == 200
+
+
+def complain(origin, **values):
+    "Return the result of the complaint"
+    Type = Model.get('sale.complaint.type')
+    model, = Model.get('ir.model').find(
+        [('name', '=', origin.__class__.__name__)])
+    type_ = Type(name=model.name, origin=model)
+    type_.save()
+    complaint = Model.get('sale.complaint')()
+    complaint.customer = get('party.party', "Customer")
+    complaint.type = type_
+    complaint.origin = origin
+    action = complaint.actions.new()
+    action.action = 'credit_note'
+    for name, value in values.items():
+        setattr(action, name, value)
+    complaint.save()
+    for button in ['wait', 'approve']:
+        complaint.click(button)
+    action, = complaint.actions
+    return action.result
+
+
+@pytest.mark.usefixtures('all_beside')
+@pytest.mark.parametrize('lines, ratio, quantity, amount', [
+        ((20, '100'), .5, 2, -200),
+        ((1, '1000'), .3, None, -300),
+        ])
+def test_complaint_makes_no_contract(lines, ratio, quantity, amount):
+    sale = create_sale(lines)
+    first, = sale.click('progress_invoice')
+    set_current(first, ratio)
+    first.click('post')
+    contracts = len(Model.get('account.progress_contract').find([]))
+    note = complain(work(first)[0], quantity=quantity)
+    assert note.untaxed_amount == amount
+    assert not note.progress
+    note.click('post')
+    assert len(Model.get('account.progress_contract').find([])) == contracts
+    assert billed(next_invoice(first, 1)) == [
+        lines[0] * Decimal(lines[1]) * (1 - Decimal(str(ratio)))]
+
+
+@pytest.mark.usefixtures('all_beside')
+def test_freight_is_billed():
+    Carrier = Model.get('carrier')
+    Party = Model.get('party.party')
+    party = Party(name="Carrier")
+    party.save()
+    product, = Model.get('product.product').find(
+        [('template.name', '=', "Untaxed Service")])
+    carrier = Carrier(party=party, carrier_product=product)
+    carrier.save()
+    sale = create_sale((10, '100', "Untaxed Goods"), state='draft')
+    sale.carrier = carrier
+    sale.shipment_cost_method = 'shipment'
+    sale.save()
+    sale.click('quote')
+    freight, = [l for l in sale.lines if l.shipment_cost is not None]
+    sale.click('confirm')
+    first, = sale.click('progress_invoice')
+    set_current(first, .5, 0)
+    first.click('post')
+    shipment, = sale.shipments
+    for button in ['assign_force', 'pick', 'pack', 'do']:
+        shipment.click(button)
+    closing, = first.click('closing_progress_invoice')
+    closing.click('post')
+    sale.reload()
+    assert first.untaxed_amount + closing.untaxed_amount == (
+        1000 + freight.amount)
+    assert freight.amount and not sale.to_invoice
 
 
 def correct(invoice, *lines):

@@ -12,7 +12,9 @@ from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
 TABLES = [
-    'account_progress_contract', 'account_invoice', 'account_invoice_line',
+    'account_progress_contract', 'account_progress_contract_line',
+    'account_progress_contract_line-account_tax', 'account_invoice',
+    'account_invoice_line',
     'account_invoice_tax', 'account_invoice_line-account_tax',
     'account_move', 'account_move_line', 'account_tax_line', 'sale_sale',
     'sale_line', 'project_work', 'project_advance_invoice',

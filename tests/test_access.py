@@ -145,9 +145,12 @@ PRIVATE = {
     'project.type.account',
     'project.configuration.sequence',
     'project.advance_invoice-account.tax',
-    'project.intervention.line-account.tax'}
+    'project.intervention.line-account.tax',
+    'account.progress_contract.line-account.tax'}
 # What its parent gives access to
-BY_PARENT = {'project.intervention.line': 'intervention'}
+BY_PARENT = {
+    'project.intervention.line': 'intervention',
+    'account.progress_contract.line': 'contract'}
 
 
 @pytest.fixture(scope='module')
@@ -167,7 +170,8 @@ def records(database):
     return {r.__class__.__name__: r for r in [
             project, project.project_type, advance, request, intervention,
             intervention.lines[0], sale, sale.lines[0], invoice,
-            invoice.lines[0], contract, *configurations]}
+            invoice.lines[0], contract, invoice.lines[0].progress_line,
+            *configurations]}
 
 
 @pytest.fixture(scope='module')

@@ -49,7 +49,7 @@ def read_work(*invoices):
     return search_read(
         'account.invoice.line', [
             ('invoice', 'in', [i.id for i in invoices]),
-            ('progress_line', '!=', None),
+            ('progress_current_quantity', '!=', None),
             ],
         'progress_line', 'unit_price', *FIGURES)
 
@@ -409,7 +409,7 @@ def test_subtotal():
         subtotal, = [l for l in document.lines if l.type == 'subtotal']
         assert subtotal.amount == document.untaxed_amount
         assert subtotal.quantity is None
-        assert subtotal.progress_line is None
+        assert subtotal.progress_line.type == 'subtotal'
         assert subtotal.progress_current is None
 
 

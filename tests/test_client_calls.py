@@ -19,7 +19,7 @@ from trytond.tests.test_tryton import DB_NAME
 from trytond.transaction import Transaction
 
 from .refused import refused, snapshot
-from .registry import call, get_fields, get_models
+from .registry import call, get_fields, get_models, get_pool
 from .tools import (
     billed, create, create_advance, create_deposit_account,
     create_intervention, create_invoice, create_project, create_project_type,
@@ -134,6 +134,10 @@ def get_other(record, name, field):
         others = Target.search([
                 ('id', '!=', current.id if current else -1)], limit=1)
         return others[0].id if others else None
+    elif isinstance(field, fields.Reference):
+        # The sale is the only origin
+        SaleLine = get_pool().get('sale.line')
+        return str(SaleLine.search([], limit=1)[0])
     elif isinstance(field, fields.Char):
         return "Other"
 
@@ -204,9 +208,9 @@ def test_read_only_on_screen_is_so_for_a_script(project, user):
         'project.intervention.request': 8,
         'project.intervention': 12,
         'project.intervention.line': 8,
-        'account.invoice': 7,
+        'account.invoice': 10,
         'account.invoice.line': 20,
-        'sale.line': 1,
+        'sale.line': 2,
         }
 
 
@@ -240,12 +244,17 @@ def test_read_only_fields_are_not_created(project, user):
         'sale.line': {
             'sale': sale.id, 'quantity': 1., 'unit_price': Decimal(1)},
         'account.progress_contract': {'party': invoice.party.id},
+        'account.progress_contract.line': {
+            'contract': invoice.progress_contract.id, 'description': "New",
+            'quantity': 1., 'unit_price': Decimal(1)},
         }
     records = {r.__class__.__name__: r for r in [
             create_advance(project), intervention, invoice, sale.lines[0],
             create('account.progress_contract', party=invoice.party.id),
             create('project.intervention.request', work=project.id)]}
     records['account.invoice.line'] = invoice.lines[0]
+    records['account.progress_contract.line'] = (
+        invoice.lines[0].progress_line)
     tried = 0
     for name, Model_ in get_models().items():
         for field, definition in get_stored_readonly(Model_).items():
@@ -255,6 +264,7 @@ def test_read_only_fields_are_not_created(project, user):
             create(name, **template[name])
             with refused(own=False):
                 create(name, **template[name], **{field: other})
+                pytest.fail(f"{name}.{field} is created as {other}")
             with refused(own=False):
                 call(name, 'copy', [records[name].id], {field: other})
                 pytest.fail(f"{name}.{field} is copied as {other}")
@@ -460,13 +470,13 @@ def test_lists_of_invoice_lines_are_read_only(project, user):
         'unit_price': Decimal(1)}
     progress = post_first()
     draft = next_invoice(progress, post=False)
-    item, = work(progress)
+    item = work(progress)[0].progress_line
     for record, name, lines in [
             (advance, 'invoice_lines', advance.invoice_lines),
             (advance, 'cancellation_lines', [cancellation]),
             (intervention, 'invoice_lines', invoice.lines),
             (intervention.lines[0], 'invoice_lines', [line]),
-            (item, 'progress_lines', [item, *work(draft)]),
+            (item, 'invoice_lines', [*work(progress), *work(draft)]),
             ]:
         figures = get_figures(advance, intervention, progress, draft)
         for line_ in lines:
@@ -661,7 +671,7 @@ def test_ordinary_line_moved_to_a_contract_is_work(user):
     line, = ordinary.lines
     write(draft, lines=[('add', [line.id])])
     line.reload()
-    assert line.progress_line == line
+    assert line.progress_line.contract == draft.progress_contract
     assert (line.progress_total_quantity, line.progress_current) == (2, 1)
     assert draft.progress_total_amount == draft.untaxed_amount == 200
     set_current(draft, 1., .5)

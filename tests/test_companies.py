@@ -41,7 +41,8 @@ def get_records(project):
         party=get('party.party', "Customer").id, work=project.id)
     return {r.__class__.__name__: r for r in [
             project, advance, request, intervention, intervention.lines[0],
-            sale, sale.lines[0], invoice, invoice.lines[0], contract]}
+            sale, sale.lines[0], invoice, invoice.lines[0], contract,
+            invoice.lines[0].progress_line]}
 
 
 @pytest.fixture(scope='module')

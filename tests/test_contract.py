@@ -42,7 +42,7 @@ def test_deleted_line_imported_again_is_carried():
 
     line, = work(draft)
     assert line.progress_previous_quantity == 5
-    assert line.progress_line == work(invoice)[0]
+    assert line.progress_line == work(invoice)[0].progress_line
     set_current(draft, 1.)
     assert draft.untaxed_amount == 50
 
@@ -187,7 +187,7 @@ def test_no_work_on_credit_note():
 def test_sale_with_line_of_no_quantity_is_done():
     sale = create_sale((10, '10'), (0, '10'))
     invoice, = sale.click('progress_invoice')
-    set_current(invoice, 1.)
+    set_current(invoice, 1., 0)
     invoice.click('post')
     pay(invoice)
     sale.reload()
@@ -197,16 +197,17 @@ def test_sale_with_line_of_no_quantity_is_done():
 def test_sale_of_closed_contract_is_done():
     sale = create_sale((10, '10'), (5, '10'))
     invoice, = sale.click('progress_invoice')
-    invoice.lines.remove(work(invoice)[1])
+    work(invoice)[1].progress_completed = True
     invoice.progress_closing = True
     invoice.save()
+    assert invoice.untaxed_amount == 100
     invoice.click('post')
     pay(invoice)
     sale.reload()
     assert (sale.state, bool(sale.to_invoice)) == ('done', False)
 
 
-def test_closing_invoice_without_lines_of_a_sale_ends_it():
+def test_closing_invoice_bills_all_that_is_left():
     sale = create_sale((10, '10'))
     other = create_sale((5, '10'))
     first, = sale.click('progress_invoice')
@@ -214,19 +215,40 @@ def test_closing_invoice_without_lines_of_a_sale_ends_it():
     set_current(first, .5, .4)
     first.click('post')
     closing = next_invoice(first, post=False)
+    item = work(closing)[1].progress_line
     closing.lines.remove(work(closing)[1])
     closing.progress_closing = True
     closing.save()
-    other.reload()
-    assert other.lines[0].quantity_to_invoice == 3
+    with refused(closing, item):
+        closing.click('post')
+
+    import_sale(closing, other)
+    assert closing.untaxed_amount == 80
     closing.click('post')
     other.reload()
     assert other.lines[0].quantity_to_invoice == 0
 
-    # Its credit note has no line of it either
     credit(closing).click('post')
     other.reload()
     assert other.lines[0].quantity_to_invoice == 3
+
+
+def test_closing_invoice_ends_a_sale_that_it_does_not_name():
+    sale = create_sale((10, '10'))
+    other = create_sale((5, '10'))
+    first, = sale.click('progress_invoice')
+    import_sale(first, other)
+    set_current(first, .5, 1)
+    first.click('post')
+    closing = next_invoice(first, post=False)
+    closing.lines.remove(work(closing)[1])
+    closing.progress_closing = True
+    closing.save()
+    closing.click('post')
+    pay(first)
+    pay(closing)
+    other.reload()
+    assert other.state == 'done'
 
 
 def test_manual_sale_invoiced_after_its_draft_is_deleted():
@@ -322,7 +344,7 @@ def test_refund_brought_back_to_life():
     draft.click('post')
 
 
-def test_refund_brought_back_to_life_beside_a_later_contract():
+def test_refund_brought_back_to_life_beside_a_later_document():
     sale = create_sale((10, '100'))
     first, = sale.click('progress_invoice')
     set_current(first, 1)
@@ -330,6 +352,8 @@ def test_refund_brought_back_to_life_beside_a_later_contract():
     refund = credit(first, refund=True)
     sale.reload()
     other, = sale.click('progress_invoice')
+    # The sale continues the contract whose documents are cancelled
+    assert other.progress_contract == first.progress_contract
     set_current(other, .3)
     other.click('post')
     first.reload()
@@ -337,20 +361,16 @@ def test_refund_brought_back_to_life_beside_a_later_contract():
     first.reload()
     assert first.state == 'posted'
 
-    # The contract that bills is continued
     sale.reload()
     second, = sale.click('progress_invoice')
-    assert second.progress_contract == other.progress_contract
     set_current(second, 1)
     assert second.untaxed_amount == 700
     second.click('post')
 
-    # The other can not bill again
+    # What comes back can not be billed again
     refund.reload()
-    third = next_invoice(refund, 1, post=False)
-    for button, document in [('post', third), ('cancel', refund)]:
-        with refused(sale.lines[0], first, second):
-            document.click(button)
+    with refused(work(second)[0].progress_line):
+        refund.click('cancel')
     sale.reload()
     assert sale.lines[0].progress_billed_quantity == 10
 
@@ -366,14 +386,13 @@ def test_item_brought_back_to_life_beside_a_later_one():
     second.click('post')
     refund = credit(second, refund=True)
     third = next_invoice(first, post=False)
-    import_sale(third, sale)
     set_current(third, .5, 1)
     second.reload()
     second.reconciliation_lines[0].reconciliation.delete()
     third.reload()
     third.click('post')
     refund.reload()
-    with refused(sale.lines[0], third):
+    with refused(work(third)[1].progress_line):
         refund.click('cancel')
     sale.reload()
     assert sale.lines[0].progress_billed_quantity == 10

@@ -379,7 +379,7 @@ def test_figures_of_what_was_billed_before_tryton():
     first.click('cancel')
     assert get_figures(contract) == (1000, 400, 600, .4)
     second.click('cancel')
-    assert get_figures(contract) == (0, 0, 0, None)
+    assert get_figures(contract) == (1000, 300, 700, .3)
 
 
 def test_paid_and_to_pay():

@@ -258,7 +258,7 @@ class ContractMachine(RuleBasedStateMachine):
             Line = Pool().get('account.invoice.line')
             lines = Line.search_read([
                     ('invoice', '=', invoice),
-                    ('progress_line', '!=', None),
+                    ('progress_current_quantity', '!=', None),
                     ],
                 order=[('id', 'ASC')],
                 fields_names=['origin', *FIGURES])
@@ -425,7 +425,7 @@ class ContractMachine(RuleBasedStateMachine):
             changes = []
             for i, line in enumerate(Line.search([
                             ('invoice', '=', draft),
-                            ('progress_line', '!=', None),
+                            ('progress_current_quantity', '!=', None),
                             ('progress_completed', '!=', True),
                             ],
                         order=[('id', 'ASC')])):
@@ -738,7 +738,7 @@ def check_lines(document):
     "Previous + billed = Current"
     currency = document.currency
     for line in document.lines:
-        if not line.progress_line:
+        if not line.on_progress:
             continue
         total = decimal(line.progress_total_quantity)
         previous = decimal(line.progress_previous_quantity)
@@ -767,6 +767,7 @@ def check_lines(document):
 def check_contract(contract, documents, revived):
     "The documents follow each other and the last tells the sums"
     Line = Pool().get('account.invoice.line')
+    Item = Pool().get('account.progress_contract.line')
     if not any(d.state in OPEN or is_live(d) for d in documents):
         # It bills nothing, what the sale billed meanwhile is not on it
         return
@@ -781,36 +782,40 @@ def check_contract(contract, documents, revived):
             d for d in documents
             if d.state in OPEN and not d.progress_credited_invoice]) <= 1
 
-    quantities = defaultdict(Decimal)
-    amounts = defaultdict(Decimal)
-    for document in documents:
-        for line in document.lines:
-            if line.progress_line == line:
-                quantities[line.id] += decimal(line.progress_previous_quantity)
-                amounts[line.id] += line.progress_previous_amount
+    items = [i for i in contract.lines if i.type == 'line']
+    quantities, amounts = {}, {}
+    for item in items:
+        quantities[item.id] = decimal(item.opening_quantity)
+        amounts[item.id] = item.opening_amount
+        if item.is_manual:
+            lines = get_ordinary_lines(item.origin)
+            quantities[item.id] = sum(decimal(l.quantity) for l in lines)
+            amounts[item.id] = sum((l.amount for l in lines), Decimal(0))
     for document in live:
         for line in document.lines:
-            if line.progress_line:
+            if line.on_progress:
                 quantities[line.progress_line.id] += decimal(line.quantity)
                 amounts[line.progress_line.id] += line.amount
-    billed = Line.get_progress_billed([contract])
+    billed = Item.get_billed(items)
     assert billed.keys() == quantities.keys()
     for id_, item in billed.items():
         assert same(item.quantity, quantities[id_])
         assert item.amount == amounts[id_]
+    sold = [i for i in items if not i.is_dormant]
+    assert contract.total_amount == sum(i.amount for i in sold)
+    assert contract.billed_amount == sum(amounts[i.id] for i in sold)
 
-    if live:
+    if live and not any(i.is_manual for i in items):
         last = live[-1]
         # Posted, it keeps what was billed before it and is cancelled since,
         # and is not the last one to be made when others came back to life
         assert revived or any(
             d.state == 'cancelled' and d.cancel_move and d.id < last.id
-            for d in documents) or last.progress_current_amount == sum(
-            a for i, a in amounts.items()
-            if billed[i].line or Line(i).invoice in live)
+            for d in documents) or (
+                last.progress_current_amount == contract.billed_amount)
     for document in documents:
         assert document.progress_previous_amount + sum(
-            l.amount for l in document.lines if l.progress_line
+            l.amount for l in document.lines if l.on_progress
             ) == document.progress_current_amount
         assert (
             document.progress_total_amount - document.progress_current_amount
@@ -818,7 +823,7 @@ def check_contract(contract, documents, revived):
         if document.state != 'draft':
             continue
         for line in document.lines:
-            if line.progress_line and line.progress_line != line:
+            if line.on_progress:
                 item = line.progress_line.id
                 assert same(line.progress_previous_quantity, quantities[item])
                 assert line.progress_previous_amount == amounts[item]
@@ -831,6 +836,14 @@ def check_contract(contract, documents, revived):
             raise
         except ValidationError as exception:
             note(f'not to post: {exception}')
+
+
+def get_ordinary_lines(sale_line):
+    "Return what bills the line beside its contract"
+    return [
+        l for l in sale_line.invoice_lines
+        if not l.on_progress and l.invoice
+        and l.invoice.state in {'posted', 'paid'}]
 
 
 def is_billed_beside(documents):
@@ -854,11 +867,8 @@ def check_sale(sale):
     for line in sale.lines:
         if line.type != 'line':
             continue
-        items = InvoiceLine.search([
-                ('origin', '=', str(line)),
-                ('progress_line', '!=', None),
-                ])
-        items = [i for i in items if i.progress_line == i]
+        items = line.progress_lines
+        assert len(items) <= 1
         used = [
             l for l in InvoiceLine.search([
                     ('progress_line', 'in', [i.id for i in items]),
@@ -869,16 +879,11 @@ def check_sale(sale):
             continue
         billed = sum(
             decimal(l.quantity) for l in used if is_live(l.invoice))
-        if sale.invoice_method != 'manual':
+        if (sale.invoice_method != 'manual'
+                and any(is_live(l.invoice) for l in used)):
             # Before Tryton, else by its ordinary invoices
-            billed += sum(
-                decimal(l.progress_previous_quantity)
-                for l in {
-                    l.progress_line for l in used if is_live(l.invoice)})
-        ordinary = sum(
-            decimal(l.quantity) for l in line.invoice_lines
-            if not l.progress_line and l.invoice
-            and l.invoice.state in {'posted', 'paid'})
+            billed += decimal(items[0].opening_quantity)
+        ordinary = sum(decimal(l.quantity) for l in get_ordinary_lines(line))
         assert same(line.progress_billed_quantity, billed + ordinary)
         left = decimal(line.quantity) - billed - ordinary
         if line.progress_finished:

@@ -177,7 +177,7 @@ def create_invoice(*lines, party="Customer", progress=True):
 
 
 def work(invoice):
-    return [l for l in invoice.lines if l.progress_line]
+    return [l for l in invoice.lines if l.progress_line and l.type == 'line']
 
 
 def set_current(invoice, *ratios):
