@@ -75,17 +75,6 @@ class Amendment(metaclass=PoolMeta):
                     billed=billed))
 
 
-class Sale(metaclass=PoolMeta):
-    __name__ = 'sale.sale'
-
-    @property
-    def taxes_amended(self):
-        return max((
-                a.write_date or a.create_date for a in self.amendments
-                if a.state == 'validated'
-                and any(l.action == 'taxes' for l in a.lines)), default=None)
-
-
 class Invoice(metaclass=PoolMeta):
     __name__ = 'account.invoice'
 

@@ -392,10 +392,6 @@ class Sale(metaclass=PoolMeta):
         contract.save()
         return contract
 
-    @property
-    def taxes_amended(self):
-        "The date and time when its taxes were last computed again, if ever"
-
     def get_ordinary_invoice_lines(self):
         "Return the lines of the invoices made without progress"
         return list(chain(*(l.invoice_lines for l in self.line_lines)))
