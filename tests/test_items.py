@@ -34,6 +34,16 @@ def close(invoice):
     return closing
 
 
+def add_extra(draft):
+    "Type a free line of 70.00 on the draft"
+    line = draft.lines.new()
+    line.account = get_accounts()['revenue']
+    line.description = "Extra"
+    line.quantity = 1
+    line.unit_price = Decimal('70')
+    draft.save()
+
+
 def create_contract(*lines):
     "Return a contract made by hand with items of quantity and price"
     contract = Model.get('account.progress_contract')(
@@ -114,12 +124,7 @@ def test_free_item_of_a_deleted_draft_is_gone():
     set_current(first, .5)
     first.click('post')
     draft = next_invoice(first, post=False)
-    line = draft.lines.new()
-    line.account = get_accounts()['revenue']
-    line.description = "Extra"
-    line.quantity = 1
-    line.unit_price = Decimal('70')
-    draft.save()
+    add_extra(draft)
     contract = first.progress_contract
     contract.reload()
     assert contract.total_amount == 1070
@@ -129,12 +134,7 @@ def test_free_item_of_a_deleted_draft_is_gone():
     contract.reload()
     assert contract.total_amount == 1000
 
-    line = draft.lines.new()
-    line.account = get_accounts()['revenue']
-    line.description = "Extra"
-    line.quantity = 1
-    line.unit_price = Decimal('70')
-    draft.save()
+    add_extra(draft)
     draft.delete()
     contract.reload()
     assert contract.total_amount == 1000
@@ -159,12 +159,7 @@ def test_items_of_a_cancelled_draft_are_not_billed():
     set_current(first, .5)
     first.click('post')
     draft = next_invoice(first, post=False)
-    line = draft.lines.new()
-    line.account = get_accounts()['revenue']
-    line.description = "Extra"
-    line.quantity = 1
-    line.unit_price = Decimal('70')
-    draft.save()
+    add_extra(draft)
     draft.click('cancel')
     contract = first.progress_contract
     contract.reload()
